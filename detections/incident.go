@@ -1,16 +1,121 @@
 package detections
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"time"
+)
 
 // Incident is the alerts of one campaign against one tenant, folded together.
 type Incident struct {
 	ID         string     `json:"id"`
 	Tenant     string     `json:"tenant"`
 	Campaign   string     `json:"campaign"`
-	Title      string     `json:"title"`
+	Title      string     `json:"title"`    // of its most severe alert
 	Severity   Severity   `json:"severity"` // the highest of its alerts so far
 	OpenedAt   time.Time  `json:"opened_at"`
 	UpdatedAt  time.Time  `json:"updated_at"`
 	ResolvedAt *time.Time `json:"resolved_at"` // when its last alert resolved; nil while one is open
 	Alerts     []Alert    `json:"alerts"`      // in order of opening
+}
+
+// reopenWithin is how long after an incident resolved another alert of its
+// campaign still belongs to it.
+const reopenWithin = 30 * time.Minute
+
+// Incidents folds alerts into incidents. The zero value is ready.
+type Incidents struct {
+	latest map[string]*Incident // by campaign
+}
+
+// Restore puts back an incident from before a restart. The latest of a campaign
+// goes on.
+func (is *Incidents) Restore(in Incident) {
+	if was := is.latest[in.Campaign]; was == nil || was.OpenedAt.Before(in.OpenedAt) {
+		is.put(&in)
+	}
+}
+
+func (is *Incidents) put(in *Incident) {
+	if is.latest == nil {
+		is.latest = map[string]*Incident{}
+	}
+	is.latest[in.Campaign] = in
+}
+
+// Apply folds a change in and returns the incident it belongs to, as it is
+// then. rose tells that the incident is new or became more severe. Applying the
+// same change again changes nothing.
+func (is *Incidents) Apply(c Change) (in Incident, rose bool) {
+	a := c.Alert
+	cur := is.latest[a.Campaign]
+	known := -1
+	if cur != nil {
+		known = slices.IndexFunc(cur.Alerts, func(b Alert) bool { return b.ID == a.ID })
+	}
+	if known < 0 && (cur == nil || cur.ResolvedAt != nil && a.OpenedAt.After(cur.ResolvedAt.Add(reopenWithin))) {
+		sum := sha256.Sum256([]byte(a.Tenant + "\x00" + a.Campaign + "\x00" + a.ID))
+		cur = &Incident{ID: "in_" + hex.EncodeToString(sum[:6]), Tenant: a.Tenant, Campaign: a.Campaign, OpenedAt: a.OpenedAt}
+		is.put(cur)
+	}
+	if known >= 0 {
+		a.Responses = cur.Alerts[known].Responses
+		cur.Alerts[known] = a
+	} else {
+		cur.Alerts = append(cur.Alerts, a)
+	}
+	if cur.Severity.Rank() < a.Severity.Rank() {
+		cur.Severity, cur.Title, rose = a.Severity, a.Title, true
+	}
+	if a.OpenedAt.Before(cur.OpenedAt) {
+		cur.OpenedAt = a.OpenedAt
+	}
+	if a.UpdatedAt.After(cur.UpdatedAt) {
+		cur.UpdatedAt = a.UpdatedAt
+	}
+	cur.ResolvedAt = nil
+	var last time.Time
+	for _, b := range cur.Alerts {
+		if b.ResolvedAt == nil {
+			return cur.copy(), rose
+		}
+		if b.ResolvedAt.After(last) {
+			last = *b.ResolvedAt
+		}
+	}
+	cur.ResolvedAt = &last
+	return cur.copy(), rose
+}
+
+// SetResponses notes on an alert what was done about it, and returns the
+// incident as it is then; false if the alert is of no present incident.
+func (is *Incidents) SetResponses(campaign, alertID string, rs []Response) (Incident, bool) {
+	cur := is.latest[campaign]
+	if cur == nil {
+		return Incident{}, false
+	}
+	for i := range cur.Alerts {
+		if cur.Alerts[i].ID == alertID {
+			cur.Alerts[i].Responses = rs
+			return cur.copy(), true
+		}
+	}
+	return Incident{}, false
+}
+
+// Latest returns the latest incident of every campaign, in order of opening.
+func (is *Incidents) Latest() []Incident {
+	var out []Incident
+	for _, in := range is.latest {
+		out = append(out, in.copy())
+	}
+	slices.SortFunc(out, func(a, b Incident) int { return a.OpenedAt.Compare(b.OpenedAt) })
+	return out
+}
+
+func (in *Incident) copy() Incident {
+	out := *in
+	out.Alerts = slices.Clone(in.Alerts)
+	return out
 }

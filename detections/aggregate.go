@@ -1,0 +1,213 @@
+package detections
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/expr-lang/expr/ast"
+)
+
+// aggregate is one use of an aggregate function in having or evidence.
+type aggregate struct {
+	fn   string
+	arg  *program // nil for count()
+	name string   // its name in the environment
+	text string
+}
+
+// aggregateFunc describes an aggregate function.
+type aggregateFunc struct {
+	args   [2]int // least and most
+	pred   bool   // its argument is a condition
+	growth growth // what one more event can do to its value
+	make   func() accumulator
+}
+
+// growth says how a value can move when a window gets one more event.
+type growth int
+
+const (
+	unknownGrowth growth = iota
+	fixed                // a constant
+	rises                // never falls
+	falls                // never rises
+)
+
+var aggregateFuncs = map[string]aggregateFunc{
+	"count":    {args: [2]int{0, 1}, pred: true, growth: rises, make: func() accumulator { return &counter{} }},
+	"distinct": {args: [2]int{1, 1}, growth: rises, make: func() accumulator { return &distinct{seen: map[any]int{}} }},
+	"max":      {args: [2]int{1, 1}, growth: rises, make: func() accumulator { return &extreme{sign: 1} }},
+	"min":      {args: [2]int{1, 1}, growth: falls, make: func() accumulator { return &extreme{sign: -1} }},
+	"sum":      {args: [2]int{1, 1}, make: func() accumulator { return &mean{total: true} }},
+	"avg":      {args: [2]int{1, 1}, make: func() accumulator { return &mean{} }},
+	"values":   {args: [2]int{1, 1}, make: func() accumulator { return &valueList{seen: map[any]bool{}} }},
+	"first":    {args: [2]int{1, 1}, make: func() accumulator { return &edge{} }},
+	"last":     {args: [2]int{1, 1}, make: func() accumulator { return &edge{last: true} }},
+}
+
+func aggregateNames() []string { return keys(aggregateFuncs) }
+
+// maxValues bounds what values() lists.
+const maxValues = 100
+
+// aggregate compiles the argument of an aggregate and stands a name in for it.
+func (t *translator) aggregate(n *ast.CallNode, fn string) ast.Node {
+	f := aggregateFuncs[fn]
+	if len(n.Arguments) < f.args[0] || len(n.Arguments) > f.args[1] {
+		return t.fail(n, "%s() takes one argument, found %d", fn, len(n.Arguments))
+	}
+	text := n.String()
+	for _, a := range t.aggs {
+		if a.text == text {
+			return at(n, &ast.IdentifierNode{Value: a.name})
+		}
+	}
+	a := aggregate{fn: fn, text: text, name: fmt.Sprintf("agg:%d", len(t.aggs))}
+	if len(n.Arguments) == 1 {
+		t.aggregates = false // none inside another
+		c := t.config()
+		arg := n.Arguments[0]
+		if f.pred {
+			arg = t.cond(arg, false)
+		} else {
+			arg = t.value(arg)
+		}
+		a.arg = t.finish(arg, c, text)
+		t.aggregates = true
+	}
+	t.aggs = append(t.aggs, a)
+	return at(n, &ast.IdentifierNode{Value: a.name})
+}
+
+// accumulator folds the values of events in order of time. Missing values are
+// passed over.
+type accumulator interface {
+	add(v any)
+	value() any
+}
+
+// removable accumulators can also let go of what they were given.
+type removable interface {
+	accumulator
+	remove(v any)
+}
+
+type counter struct{ n int }
+
+func (c *counter) add(v any) {
+	if v == true {
+		c.n++
+	}
+}
+func (c *counter) remove(v any) {
+	if v == true {
+		c.n--
+	}
+}
+func (c *counter) value() any { return c.n }
+
+type distinct struct{ seen map[any]int }
+
+func (d *distinct) add(v any) { each(v, func(k any) { d.seen[k]++ }) }
+func (d *distinct) remove(v any) {
+	each(v, func(k any) {
+		if d.seen[k]--; d.seen[k] <= 0 {
+			delete(d.seen, k)
+		}
+	})
+}
+func (d *distinct) value() any { return len(d.seen) }
+
+type valueList struct {
+	seen map[any]bool
+	list []any
+}
+
+func (l *valueList) add(v any) {
+	each(v, func(k any) {
+		if len(l.list) < maxValues && !l.seen[k] {
+			l.seen[k] = true
+			l.list = append(l.list, k)
+		}
+	})
+}
+func (l *valueList) value() any { return slices.Clone(l.list) }
+
+type extreme struct {
+	sign float64
+	set  bool
+	best float64
+}
+
+func (e *extreme) add(v any) {
+	if n, ok := number(v); ok && (!e.set || n*e.sign > e.best*e.sign) {
+		e.set, e.best = true, n
+	}
+}
+func (e *extreme) value() any {
+	if !e.set {
+		return nil
+	}
+	return e.best
+}
+
+type mean struct {
+	total bool
+	sum   float64
+	n     int
+}
+
+func (m *mean) add(v any) {
+	if x, ok := number(v); ok {
+		m.sum += x
+		m.n++
+	}
+}
+func (m *mean) value() any {
+	switch {
+	case m.total:
+		return m.sum
+	case m.n == 0:
+		return nil
+	}
+	return m.sum / float64(m.n)
+}
+
+type edge struct {
+	last bool
+	v    any
+}
+
+func (e *edge) add(v any) {
+	if v != nil && (e.last || e.v == nil) {
+		e.v = v
+	}
+}
+func (e *edge) value() any { return e.v }
+
+// each visits the scalars in v: v itself, or its elements when it is an array.
+func each(v any, visit func(any)) {
+	switch v := v.(type) {
+	case string, float64, bool:
+		visit(v)
+	case int:
+		visit(float64(v))
+	case []any:
+		for _, e := range v {
+			each(e, visit)
+		}
+	}
+}
+
+// bound is the value that no sub-window of events can pass: the aggregate over
+// all of them, or the number of events that have a value where that is cheaper.
+func (a *aggregate) bound(present int) any {
+	switch a.fn {
+	case "max":
+		return math.Inf(1)
+	case "min":
+		return math.Inf(-1)
+	}
+	return present
+}

@@ -1,0 +1,412 @@
+package detections
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/checker"
+	"github.com/expr-lang/expr/compiler"
+	"github.com/expr-lang/expr/conf"
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/optimizer"
+	"github.com/expr-lang/expr/parser"
+	"github.com/expr-lang/expr/vm"
+
+	"portcullis/internal/diag"
+	"portcullis/internal/yamldoc"
+	"portcullis/logstream"
+)
+
+// Expressions are parsed by expr, rewritten, and then checked and compiled by
+// expr. The rewriting gives them our meaning of a missing field: a comparison
+// with something missing is false, and so is its negation. To get there every
+// "not" is pushed down to the comparisons, which become calls of functions that
+// know about missing values (functions.go).
+
+// env is what an expression sees: event fields by dotted path, aggregates by
+// number. Missing fields are nil or absent.
+type env = map[string]any
+
+// program is one compiled expression.
+type program struct {
+	code *vm.Program
+	text string
+}
+
+func (p *program) run(m *vm.VM, e env) (any, error) { return m.Run(p.code, e) }
+
+// holds runs a condition; anything but true is false.
+func (p *program) holds(m *vm.VM, e env) (bool, error) {
+	v, err := m.Run(p.code, e)
+	b, _ := v.(bool)
+	return b, err
+}
+
+// translator rewrites the expressions of one rule.
+type translator struct {
+	params     map[string]any
+	lists      Lists
+	aggregates bool // aggregate functions may be used
+	inPred     int  // depth of nested predicates
+
+	fields map[string]logstream.Path // event fields that were named
+	used   map[string]bool           // parameters that were named
+	aggs   []aggregate               // aggregates that were named
+
+	problems []exprProblem
+}
+
+type exprProblem struct {
+	loc file.Location
+	msg string
+}
+
+func newTranslator(params map[string]any, lists Lists) *translator {
+	return &translator{params: params, lists: lists, fields: map[string]logstream.Path{}, used: map[string]bool{}}
+}
+
+func (t *translator) fail(n ast.Node, format string, args ...any) ast.Node {
+	t.problems = append(t.problems, exprProblem{n.Location(), fmt.Sprintf(format, args...)})
+	return &ast.NilNode{}
+}
+
+// config holds what expr must know. Functions that read a clock are disabled:
+// rules know event time only.
+func (t *translator) config() *conf.Config {
+	c := conf.New(map[string]any{})
+	options := []expr.Option{expr.AllowUndefinedVariables(), expr.DisableBuiltin("now"), expr.DisableBuiltin("timezone")}
+	if t.aggregates {
+		// A function of the same name makes the parser leave expr's own count,
+		// sum, … alone. It is never called: aggregate stands a name in for it.
+		for _, name := range aggregateNames() {
+			options = append(options, expr.Function(name, func(...any) (any, error) { return nil, nil }))
+		}
+	}
+	for name, f := range functions {
+		options = append(options, expr.Function(name, f.call, f.types...))
+	}
+	for _, o := range options {
+		o(c)
+	}
+	for name := range c.Disabled {
+		delete(c.Builtins, name)
+	}
+	return c
+}
+
+// parse reads an expression and reports what is wrong with its syntax.
+func (t *translator) parse(text string) (ast.Node, *conf.Config, bool) {
+	c := t.config()
+	tree, err := parser.ParseWithConfig(text, c)
+	if err != nil {
+		t.problems = append(t.problems, problemOf(err))
+		return nil, nil, false
+	}
+	return tree.Node, c, true
+}
+
+func problemOf(err error) exprProblem {
+	var fe *file.Error
+	if errors.As(err, &fe) {
+		return exprProblem{fe.Location, fe.Message}
+	}
+	return exprProblem{file.Location{}, err.Error()}
+}
+
+// finish checks and compiles a rewritten tree.
+func (t *translator) finish(n ast.Node, c *conf.Config, text string) *program {
+	if len(t.problems) > 0 {
+		return nil
+	}
+	tree := &parser.Tree{Node: n, Source: file.NewSource(text)}
+	if _, err := checker.Check(tree, c); err != nil {
+		t.problems = append(t.problems, problemOf(err))
+		return nil
+	}
+	if err := optimizer.Optimize(&tree.Node, c); err != nil {
+		t.problems = append(t.problems, problemOf(err))
+		return nil
+	}
+	code, err := compiler.Compile(tree, c)
+	if err != nil {
+		t.problems = append(t.problems, problemOf(err))
+		return nil
+	}
+	return &program{code: code, text: text}
+}
+
+// condition compiles an expression that is true or not.
+func (t *translator) condition(text string) *program {
+	n, c, ok := t.parse(text)
+	if !ok {
+		return nil
+	}
+	return t.finish(t.cond(n, false), c, text)
+}
+
+// operand compiles an expression for its value.
+func (t *translator) operand(text string) *program {
+	n, c, ok := t.parse(text)
+	if !ok {
+		return nil
+	}
+	return t.finish(t.value(n), c, text)
+}
+
+// report moves the collected problems to their places in the rule file.
+func (t *translator) report(d *yamldoc.Decoder, text yamldoc.Text, key string) {
+	for _, p := range t.problems {
+		d.ReportAt(text, p.loc.From, max(p.loc.To, p.loc.From+1), key, "%s", p.msg)
+	}
+	t.problems = nil
+}
+
+// cond rewrites n, or its negation, where a truth value is wanted.
+func (t *translator) cond(n ast.Node, negate bool) ast.Node {
+	switch n := n.(type) {
+	case *ast.UnaryNode:
+		if n.Operator == "not" || n.Operator == "!" {
+			return t.cond(n.Node, !negate)
+		}
+	case *ast.BoolNode:
+		return at(n, &ast.BoolNode{Value: n.Value != negate})
+	case *ast.ConditionalNode:
+		return at(n, &ast.ConditionalNode{Cond: t.cond(n.Cond, false), Exp1: t.cond(n.Exp1, negate), Exp2: t.cond(n.Exp2, negate)})
+	case *ast.BinaryNode:
+		switch op := n.Operator; op {
+		case "and", "&&", "or", "||":
+			isAnd := (op == "and" || op == "&&") != negate
+			join := "||"
+			if isAnd {
+				join = "&&"
+			}
+			return at(n, &ast.BinaryNode{Operator: join, Left: t.cond(n.Left, negate), Right: t.cond(n.Right, negate)})
+		case "matches":
+			return t.matches(n, negate)
+		case "in":
+			if l, ok := t.list(n.Right); ok {
+				return at(n, call(pick(negate, "__not_listed", "__listed"), t.value(n.Left), l))
+			}
+			return at(n, call(pick(negate, "__not_in", "__in"), t.value(n.Left), t.value(n.Right)))
+		default:
+			if names, ok := comparisons[op]; ok {
+				return at(n, call(pick(negate, names[1], names[0]), t.value(n.Left), t.value(n.Right)))
+			}
+		}
+	}
+	return at(n, call(pick(negate, "__false", "__true"), t.value(n)))
+}
+
+func (t *translator) matches(n *ast.BinaryNode, negate bool) ast.Node {
+	pattern, ok := n.Right.(*ast.StringNode)
+	if !ok {
+		return t.fail(n.Right, "the pattern after matches must be a text in quotes")
+	}
+	re, err := regexp.Compile(pattern.Value)
+	if err != nil {
+		return t.fail(pattern, "%s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+	}
+	return at(n, call(pick(negate, "__not_matches", "__matches"), t.value(n.Left), at(pattern, &ast.ConstantNode{Value: re})))
+}
+
+// value rewrites n where its value is wanted.
+func (t *translator) value(n ast.Node) ast.Node {
+	if path, ok := dottedPath(n); ok {
+		return t.name(n, path)
+	}
+	switch n := n.(type) {
+	case *ast.IntegerNode, *ast.FloatNode, *ast.StringNode, *ast.BoolNode, *ast.NilNode, *ast.PointerNode:
+		return n
+	case *ast.UnaryNode:
+		if n.Operator == "-" || n.Operator == "+" {
+			return at(n, call("__arith", &ast.StringNode{Value: n.Operator}, &ast.IntegerNode{}, t.value(n.Node)))
+		}
+		return t.cond(n, false)
+	case *ast.BinaryNode:
+		switch n.Operator {
+		case "+", "-", "*", "/", "%", "**", "^":
+			return at(n, call("__arith", &ast.StringNode{Value: n.Operator}, t.value(n.Left), t.value(n.Right)))
+		case "??":
+			return at(n, &ast.BinaryNode{Operator: "??", Left: t.value(n.Left), Right: t.value(n.Right)})
+		case "..":
+			return at(n, &ast.BinaryNode{Operator: "..", Left: t.value(n.Left), Right: t.value(n.Right)})
+		}
+		return t.cond(n, false)
+	case *ast.ConditionalNode:
+		return at(n, &ast.ConditionalNode{Cond: t.cond(n.Cond, false), Exp1: t.value(n.Exp1), Exp2: t.value(n.Exp2)})
+	case *ast.ChainNode:
+		return t.value(n.Node)
+	case *ast.MemberNode:
+		return at(n, call("__member", t.value(n.Node), t.value(n.Property)))
+	case *ast.ArrayNode:
+		out := &ast.ArrayNode{}
+		for _, e := range n.Nodes {
+			out.Nodes = append(out.Nodes, t.value(e))
+		}
+		return at(n, out)
+	case *ast.SliceNode:
+		return t.fail(n, "slices are not part of the rule language")
+	case *ast.CallNode:
+		return t.call(n)
+	case *ast.BuiltinNode:
+		return t.builtin(n)
+	}
+	return t.fail(n, "this form is not part of the rule language")
+}
+
+// name resolves a dotted path: a parameter or an event field.
+func (t *translator) name(n ast.Node, path string) ast.Node {
+	root, rest, dotted := strings.Cut(path, ".")
+	switch root {
+	case "params":
+		v, ok := t.params[rest]
+		if !ok {
+			return t.fail(n, "unknown parameter %s%s", path, diag.DidYouMean(rest, keys(t.params)))
+		}
+		t.used[rest] = true
+		return at(n, &ast.ConstantNode{Value: v})
+	case "lists":
+		if _, ok := t.list(n); !ok && !dotted {
+			return t.fail(n, "name a list: lists.NAME")
+		}
+		return t.fail(n, "a list can only stand after in: ip in %s", path)
+	case "data":
+		if dotted {
+			return t.name(n, rest)
+		}
+	}
+	if !slices.Contains(logstream.KnownFields(), root) {
+		return t.fail(n, "unknown name %s%s", root, diag.DidYouMean(root, append(logstream.KnownFields(), "params", "lists")))
+	}
+	p, err := logstream.ParsePath(path)
+	if err != nil {
+		return t.fail(n, "%s", err)
+	}
+	t.fields[path] = p
+	return at(n, &ast.IdentifierNode{Value: path})
+}
+
+// list resolves lists.NAME to the list itself.
+func (t *translator) list(n ast.Node) (ast.Node, bool) {
+	path, ok := dottedPath(n)
+	name, isList := strings.CutPrefix(path, "lists.")
+	if !ok || !isList {
+		return nil, false
+	}
+	l := t.lists[name]
+	if l == nil {
+		return t.fail(n, "unknown list %s%s", name, diag.DidYouMean(name, t.lists.Names())), true
+	}
+	return at(n, &ast.ConstantNode{Value: l}), true
+}
+
+func (t *translator) call(n *ast.CallNode) ast.Node {
+	callee, ok := n.Callee.(*ast.IdentifierNode)
+	if !ok {
+		return t.fail(n, "methods are not part of the rule language")
+	}
+	if _, ok := aggregateFuncs[callee.Value]; ok {
+		if !t.aggregates {
+			return t.fail(n, "%s() counts over a window, which where does not have: use it in having or evidence", callee.Value)
+		}
+		return t.aggregate(n, callee.Value)
+	}
+	return t.fail(n, "unknown function %s%s", callee.Value, diag.DidYouMean(callee.Value, append(aggregateNames(), keys(conf.CreateNew().Builtins)...)))
+}
+
+// builtin rewrites the arguments of one of expr's own functions. With its first
+// argument missing, a function over a collection sees an empty one, and any
+// other is missing itself.
+func (t *translator) builtin(n *ast.BuiltinNode) ast.Node {
+	out := &ast.BuiltinNode{Name: n.Name, Throws: n.Throws}
+	overCollection := false
+	for _, a := range n.Arguments {
+		p, ok := a.(*ast.PredicateNode)
+		if !ok {
+			out.Arguments = append(out.Arguments, t.value(a))
+			continue
+		}
+		overCollection = true
+		t.inPred++
+		var body ast.Node
+		switch n.Name {
+		case "map", "groupBy", "sortBy", "sum", "reduce":
+			body = t.value(p.Node)
+		default:
+			body = t.cond(p.Node, false)
+		}
+		t.inPred--
+		out.Arguments = append(out.Arguments, at(p, &ast.PredicateNode{Node: body}))
+	}
+	if len(out.Arguments) == 0 {
+		return at(n, out)
+	}
+	first := out.Arguments[0]
+	if overCollection {
+		out.Arguments[0] = call("__elements", first)
+		return at(n, out)
+	}
+	return at(n, &ast.ConditionalNode{
+		Cond: &ast.BinaryNode{Operator: "==", Left: first, Right: &ast.NilNode{}},
+		Exp1: &ast.NilNode{}, Exp2: at(n, out),
+	})
+}
+
+// dottedPath spells a chain of members as one path: details.request.path,
+// details.stage["pre-login"].
+func dottedPath(n ast.Node) (string, bool) {
+	switch n := n.(type) {
+	case *ast.IdentifierNode:
+		return n.Value, true
+	case *ast.ChainNode:
+		return dottedPath(n.Node)
+	case *ast.MemberNode:
+		name, ok := n.Property.(*ast.StringNode)
+		if !ok {
+			return "", false
+		}
+		base, ok := dottedPath(n.Node)
+		return base + "." + name.Value, ok
+	}
+	return "", false
+}
+
+// comparisons maps an operator to the function for it and for its negation.
+var comparisons = map[string][2]string{
+	"==": {"__eq", "__ne"}, "!=": {"__ne", "__eq"},
+	"<": {"__lt", "__ge"}, "<=": {"__le", "__gt"}, ">": {"__gt", "__le"}, ">=": {"__ge", "__lt"},
+	"contains":   {"__contains", "__not_contains"},
+	"startsWith": {"__starts", "__not_starts"},
+	"endsWith":   {"__ends", "__not_ends"},
+}
+
+func call(name string, args ...ast.Node) ast.Node {
+	return &ast.CallNode{Callee: &ast.IdentifierNode{Value: name}, Arguments: args}
+}
+
+// at gives a new node the place of the one it stands for.
+func at(from, n ast.Node) ast.Node {
+	n.SetLocation(from.Location())
+	return n
+}
+
+func pick(cond bool, yes, no string) string {
+	if cond {
+		return yes
+	}
+	return no
+}
+
+func keys[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}

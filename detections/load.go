@@ -1,0 +1,218 @@
+package detections
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"portcullis/internal/diag"
+	"portcullis/internal/yamldoc"
+)
+
+// File is the content of one rule file under the name people know it by.
+type File struct {
+	Name string
+	Data []byte
+}
+
+// ReadDir collects the .yaml and .yml files below a folder of fsys, in order
+// of their names. The name of each is prefix plus its path.
+func ReadDir(fsys fs.FS, dir, prefix string) ([]File, error) {
+	var files []File
+	err := fs.WalkDir(fsys, dir, func(p string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return fmt.Errorf("read %s: %w", prefix+p, err)
+		}
+		if ext := path.Ext(p); e.IsDir() || ext != ".yaml" && ext != ".yml" {
+			return nil
+		}
+		data, err := fs.ReadFile(fsys, p)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", prefix+p, err)
+		}
+		files = append(files, File{Name: prefix + p, Data: data})
+		return nil
+	})
+	return files, err
+}
+
+var idPattern = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+
+// Load reads the rules of files and checks all they say that does not depend
+// on a tenant, with lists as the lists that rules may name. The returned error
+// is a [diag.Problems] that holds every problem of every file; the rules that
+// have none are returned all the same.
+func Load(files []File, lists Lists) (*RuleSet, error) {
+	set := &RuleSet{lists: lists}
+	var problems diag.Problems
+	seen := map[string]*Rule{}
+	for _, f := range files {
+		src := diag.NewSource(f.Name, f.Data)
+		docs, ps := yamldoc.Documents(src)
+		problems = append(problems, ps...)
+		if len(docs) == 0 && len(ps) == 0 {
+			problems = append(problems, src.Problem(0, 0, 0, "", "holds no rule").WithHint("write at least id, title, severity and where"))
+		}
+		for _, doc := range docs {
+			r, ps := loadRule(src, doc, lists)
+			if first, dup := seen[r.ID]; dup && r.ID != "" {
+				ps = append(ps, src.Problem(doc.Line, doc.Column, 1, r.ID, "the id is already used in %s", first.File()))
+			}
+			if problems = append(problems, ps...); len(ps) > 0 {
+				continue
+			}
+			seen[r.ID] = r
+			set.Rules = append(set.Rules, r)
+		}
+	}
+	return set, problems.Err()
+}
+
+// RuleSet is rules that were loaded together, with the lists they name.
+type RuleSet struct {
+	Rules []*Rule
+	lists Lists
+}
+
+// Rule returns the rule with an id, nil if there is none.
+func (s *RuleSet) Rule(id string) *Rule {
+	for _, r := range s.Rules {
+		if r.ID == id {
+			return r
+		}
+	}
+	return nil
+}
+
+// Without returns the set without the rules named, and the names that no rule has.
+func (s *RuleSet) Without(ids []string) (*RuleSet, []string) {
+	out := &RuleSet{lists: s.lists}
+	var unknown []string
+	for _, id := range ids {
+		if s.Rule(id) == nil {
+			unknown = append(unknown, id)
+		}
+	}
+	for _, r := range s.Rules {
+		if !slices.Contains(ids, r.ID) {
+			out.Rules = append(out.Rules, r)
+		}
+	}
+	return out, unknown
+}
+
+// IDs lists the ids of the rules in order.
+func (s *RuleSet) IDs() []string {
+	ids := make([]string, len(s.Rules))
+	for i, r := range s.Rules {
+		ids[i] = r.ID
+	}
+	return ids
+}
+
+// loadRule decodes and checks one document.
+func loadRule(src *diag.Source, doc *yaml.Node, lists Lists) (*Rule, diag.Problems) {
+	r := &Rule{MissingKey: "drop", src: src, node: doc}
+	d := &yamldoc.Decoder{Src: src}
+	d.Decode(doc, r, "")
+	if len(d.Problems) == 0 {
+		r.check(d)
+	}
+	if len(d.Problems) == 0 {
+		compile(r, nil, lists, d)
+	}
+	for i := range d.Problems {
+		p := &d.Problems[i]
+		p.Key = strings.TrimSuffix(r.ID+"."+p.Key, ".")
+	}
+	return r, d.Problems
+}
+
+// check reports what is wrong with a rule beside its expressions, and fills in
+// the defaults that depend on other keys.
+func (r *Rule) check(d *yamldoc.Decoder) {
+	at := func(key string) *yaml.Node { return keyNode(r.node, key) }
+	if !idPattern.MatchString(r.ID) {
+		d.Report(at("id"), "id", "%q must be lower-case words joined by hyphens", r.ID)
+	}
+	if r.Severity.Rank() < 0 {
+		names := make([]string, len(Severities))
+		for i, s := range Severities {
+			names[i] = string(s)
+		}
+		d.Report(at("severity"), "severity", "unknown severity %s%s", r.Severity, diag.DidYouMean(string(r.Severity), names)).
+			Hint = "one of " + strings.Join(names, ", ")
+	}
+	if r.MissingKey != "drop" && r.MissingKey != "group" {
+		d.Report(at("missing_key"), "missing_key", "must be drop or group")
+	}
+	switch {
+	case r.Having.Given() && r.Window == 0:
+		d.Report(at("having"), "having", "needs a window").Hint = "add for instance window: 1h"
+	case !r.Having.Given() && r.Window != 0:
+		d.Report(at("window"), "window", "has no effect without having").Hint = "add having, or use quiet to say when an alert resolves"
+	case r.Window > maxWindow:
+		d.Report(at("window"), "window", "is longer than %s", yamldoc.FormatDuration(maxWindow))
+	case r.Quiet > maxWindow:
+		d.Report(at("quiet"), "quiet", "is longer than %s", yamldoc.FormatDuration(maxWindow))
+	}
+	for name, p := range r.Params {
+		n := keyNode(at("params"), name)
+		if err := p.accepts(p.Default); err != nil {
+			d.Report(n, "params."+name, "default %v %s", p.Default, err)
+		}
+	}
+	if r.Campaign == "" {
+		r.Campaign = r.ID
+	}
+	if r.Quiet == 0 {
+		r.Quiet = r.Window
+	}
+	if r.Quiet == 0 {
+		r.Quiet = defaultQuiet
+	}
+}
+
+// accepts reports why a value may not be given to the parameter.
+func (p Param) accepts(v any) error {
+	switch p.Default.(type) {
+	case int, float64:
+		n, ok := number(v)
+		switch {
+		case !ok:
+			return errors.New("must be a number")
+		case p.Min != nil && n < *p.Min:
+			return fmt.Errorf("is under the least value, %v", *p.Min)
+		case p.Max != nil && n > *p.Max:
+			return fmt.Errorf("is over the greatest value, %v", *p.Max)
+		}
+	case string:
+		if _, ok := v.(string); !ok {
+			return errors.New("must be text")
+		}
+	case bool:
+		if _, ok := v.(bool); !ok {
+			return errors.New("must be true or false")
+		}
+	default:
+		return errors.New("must be a number, text, or true or false")
+	}
+	return nil
+}
+
+// keyNode finds the value of a key in a mapping; the mapping itself if absent.
+func keyNode(m *yaml.Node, key string) *yaml.Node {
+	m = yamldoc.Resolve(m)
+	for i := 0; i+1 < len(m.Content); i += 2 {
+		if m.Content[i].Value == key {
+			return m.Content[i+1]
+		}
+	}
+	return m
+}

@@ -1,0 +1,183 @@
+package detections
+
+import "github.com/expr-lang/expr/vm"
+
+// evaluator runs programs with buffers that are kept between runs. It belongs
+// to one engine and is not safe for concurrent use.
+type evaluator struct {
+	vm   vm.VM
+	row  env // fields of the present event
+	agg  env // aggregates by name
+	fail func(c *compiled, err error)
+}
+
+// machine walks the entries of one group in order and finds the episodes in
+// which the rule holds. What it finds depends on nothing but the entries.
+type machine struct {
+	c      *compiled
+	lo, hi int           // the window is entries[lo:hi]; entries before hi are done
+	sums   []accumulator // for the aggregates of having; nil for those computed on demand
+	ep     *episode      // the open one
+	opened int           // episodes opened so far
+}
+
+func newMachine(c *compiled) *machine {
+	m := &machine{c: c, sums: make([]accumulator, c.nHaving)}
+	for i := range m.sums {
+		if acc, ok := aggregateFuncs[c.aggs[i].fn].make().(removable); ok {
+			m.sums[i] = acc
+		}
+	}
+	return m
+}
+
+func (m *machine) clone() *machine {
+	out := *m
+	out.sums = make([]accumulator, len(m.sums))
+	for i, acc := range m.sums {
+		if acc != nil {
+			out.sums[i] = cloneAccumulator(acc)
+		}
+	}
+	if m.ep != nil {
+		out.ep = m.ep.clone()
+	}
+	return &out
+}
+
+func (m *machine) push(e *entry) {
+	for i, acc := range m.sums {
+		if acc != nil {
+			acc.add(e.vals[i])
+		}
+	}
+	m.hi++
+}
+
+func (m *machine) pop(e *entry) {
+	for i, acc := range m.sums {
+		if acc != nil {
+			acc.(removable).remove(e.vals[i])
+		}
+	}
+	m.lo++
+}
+
+// holds evaluates having over the present window.
+func (m *machine) holds(entries []entry, v *evaluator) bool {
+	if m.c.having == nil {
+		return true
+	}
+	clear(v.agg)
+	for i, acc := range m.sums {
+		if acc == nil {
+			acc = aggregateFuncs[m.c.aggs[i].fn].make()
+			for k := m.lo; k < m.hi; k++ {
+				acc.add(entries[k].vals[i])
+			}
+		}
+		v.agg[m.c.aggs[i].name] = acc.value()
+	}
+	ok, err := m.c.having.holds(&v.vm, v.agg)
+	if err != nil {
+		v.fail(m.c, err)
+	}
+	return ok
+}
+
+// outcome tells what a step did.
+type outcome struct {
+	closed     *episode // it resolved, at closedAt
+	closedAt   int64
+	openedHere bool
+}
+
+// advance walks on through the entries up to and including time until, and
+// hands every episode that opened or closed to visit, in order.
+func (m *machine) advance(entries []entry, until int64, v *evaluator, visit func(outcome)) {
+	if m.c.rises || m.c.having == nil {
+		m.advanceSliding(entries, until, v, visit)
+	} else {
+		m.advanceClosing(entries, until, v, visit)
+	}
+	m.expire(until, visit)
+}
+
+// expire closes the open episode when its quiet time ended by the time until.
+func (m *machine) expire(until int64, visit func(outcome)) {
+	if m.ep == nil {
+		return
+	}
+	if end := m.ep.lastTrue + m.c.Quiet.Milliseconds(); until >= end {
+		ep := m.ep
+		m.ep = nil
+		visit(outcome{closed: ep, closedAt: end})
+	}
+}
+
+// advanceSliding judges the window that ends with each event.
+func (m *machine) advanceSliding(entries []entry, until int64, v *evaluator, visit func(outcome)) {
+	window := m.c.Window.Milliseconds()
+	for m.hi < len(entries) && entries[m.hi].t <= until {
+		e := &entries[m.hi]
+		m.expire(e.t-1, visit)
+		m.push(e)
+		for entries[m.lo].t <= e.t-window && m.lo < m.hi-1 {
+			m.pop(&entries[m.lo])
+		}
+		held := m.holds(entries, v)
+		switch {
+		case held && m.ep == nil:
+			m.open(entries, e.t, visit)
+		case m.ep != nil:
+			m.ep.absorb(e)
+			if held {
+				m.ep.lastTrue = e.t
+			}
+		}
+	}
+}
+
+// advanceClosing judges the window that begins with each event, when it is
+// over: [t, t+window).
+func (m *machine) advanceClosing(entries []entry, until int64, v *evaluator, visit func(outcome)) {
+	window := m.c.Window.Milliseconds()
+	for m.lo < len(entries) && entries[m.lo].t+window <= until {
+		end := entries[m.lo].t + window
+		m.expire(end-1, visit)
+		for m.hi < len(entries) && entries[m.hi].t < end {
+			if m.ep != nil {
+				m.ep.absorb(&entries[m.hi])
+			}
+			m.push(&entries[m.hi])
+		}
+		if m.holds(entries, v) {
+			if m.ep == nil {
+				m.open(entries, end, visit)
+			}
+			m.ep.lastTrue = end
+		}
+		m.pop(&entries[m.lo])
+	}
+}
+
+func (m *machine) open(entries []entry, at int64, visit func(outcome)) {
+	m.ep = newEpisode(m.c, at)
+	m.opened++
+	for k := m.lo; k < m.hi; k++ {
+		m.ep.absorb(&entries[k])
+		m.ep.late = m.ep.late || entries[k].late
+	}
+	visit(outcome{openedHere: true})
+}
+
+// done is how many leading entries no later step needs, given that all events
+// up to and including time until were walked.
+func (m *machine) done(entries []entry, until int64) int {
+	if m.c.rises || m.c.having == nil {
+		for m.lo < m.hi && entries[m.lo].t <= until-m.c.Window.Milliseconds() {
+			m.pop(&entries[m.lo])
+		}
+	}
+	return m.lo
+}

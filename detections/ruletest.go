@@ -1,0 +1,314 @@
+package detections
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"portcullis/internal/yamldoc"
+	"portcullis/logstream"
+)
+
+// Test is one of a rule's own tests: events, and the alerts that must come of
+// them, no more and no fewer.
+type Test struct {
+	Name   string         `yaml:"name,required"`
+	Params map[string]any `yaml:"params"`
+	Events []TestEvents   `yaml:"events"`
+	File   string         `yaml:"file"` // events in JSON lines beside the rule file
+	Alerts []ExpectAlert  `yaml:"alerts,required"`
+}
+
+// ExpectAlert is an alert that a test expects. What is absent is not compared.
+type ExpectAlert struct {
+	Group    map[string]string `yaml:"group"`
+	Count    int               `yaml:"count"`
+	Severity Severity          `yaml:"severity"`
+	Late     *bool             `yaml:"late"`
+	Evidence map[string]any    `yaml:"evidence"`
+}
+
+// TestEvents is one event, or a burst of them in the short form
+//
+//	40 × {type: fp, ip: 198.51.100.7, user_name: "user{i%12}"} over 10m [from 5m]
+//
+// in which {i} is the number of the event, from 0, {i%12} the rest of dividing
+// it by 12 and {i/12} the quotient. Times count from the start of the test: an
+// event without one comes a second after the event before it; at: 5m sets it.
+type TestEvents struct {
+	Fields map[string]any
+	Count  int
+	Over   time.Duration
+	From   *time.Duration
+}
+
+// testStart is when the events of a test begin, a Monday morning.
+var testStart = time.Date(2026, 1, 5, 10, 0, 0, 0, time.UTC)
+
+const maxBurst = 100_000
+
+var burst = regexp.MustCompile(`(?s)^\s*(\d+)\s*[×x*]\s*(\{.*\})(?:\s+over\s+(\S+))?(?:\s+from\s+(\S+))?\s*$`)
+
+// DecodeNode reads either form.
+func (t *TestEvents) DecodeNode(d *yamldoc.Decoder, n *yaml.Node, key string) {
+	t.Count = 1
+	if n.Kind == yaml.MappingNode {
+		d.Decode(n, &t.Fields, key)
+		if at, ok := t.Fields["at"].(string); ok {
+			from, err := time.ParseDuration(at)
+			if err != nil {
+				d.Report(n, key+".at", "%q is not a length of time", at).Hint = "write how long after the start, for instance at: 5m"
+			}
+			t.From = &from
+			delete(t.Fields, "at")
+		}
+		return
+	}
+	m := burst.FindStringSubmatch(n.Value)
+	if n.Kind != yaml.ScalarNode || m == nil {
+		d.Report(n, key, "must be an event or a burst").Hint = `a burst is written 40 × {type: fp, user_name: "user{i}"} over 10m`
+		return
+	}
+	t.Count, _ = strconv.Atoi(m[1])
+	if t.Count < 1 || t.Count > maxBurst {
+		d.Report(n, key, "a burst has 1 to %d events", maxBurst)
+		return
+	}
+	// {i} inside an unquoted value is not YAML: hide it while parsing.
+	text := index.ReplaceAllString(m[2], "⟦$1⟧")
+	if err := yaml.Unmarshal([]byte(text), &t.Fields); err != nil {
+		d.Report(n, key, "the event of the burst is not valid YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+		return
+	}
+	for i, into := range []*time.Duration{&t.Over, new(time.Duration)} {
+		if m[3+i] == "" {
+			continue
+		}
+		v, err := yamldoc.ParseDuration(m[3+i])
+		if err != nil && (i == 0 || strings.Trim(m[3+i], "0hms") != "") {
+			d.Report(n, key, "%s", err)
+			return
+		}
+		*into = v
+		if i == 1 {
+			t.From = into
+		}
+	}
+}
+
+var (
+	index  = regexp.MustCompile(`\{(i(?:[%/]\d+)?)\}`)
+	hidden = regexp.MustCompile(`⟦i([%/])?(\d+)?⟧|\{i([%/])?(\d+)?\}`)
+)
+
+// fill writes the event's number into the texts of a value.
+func fill(v any, i int) any {
+	switch v := v.(type) {
+	case string:
+		return hidden.ReplaceAllStringFunc(v, func(s string) string {
+			m := hidden.FindStringSubmatch(s)
+			op, num := m[1]+m[3], m[2]+m[4]
+			n, err := strconv.Atoi(num)
+			switch {
+			case op == "%" && err == nil && n > 0:
+				return strconv.Itoa(i % n)
+			case op == "/" && err == nil && n > 0:
+				return strconv.Itoa(i / n)
+			}
+			return strconv.Itoa(i)
+		})
+	case map[string]any:
+		out := map[string]any{}
+		for k, e := range v {
+			out[k] = fill(e, i)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for k, e := range v {
+			out[k] = fill(e, i)
+		}
+		return out
+	}
+	return v
+}
+
+// TestResult is how one test ended.
+type TestResult struct {
+	Rule, Name string
+	File       string
+	Line       int
+	Failures   []string // empty when it passed
+}
+
+// RunTests runs the tests of a rule. Files that tests name are read from fsys,
+// which holds the rule file's folder; it may be nil.
+func (s *RuleSet) RunTests(r *Rule, fsys fs.FS) []TestResult {
+	out := make([]TestResult, 0, len(r.Tests))
+	tests := keyNode(r.node, "tests")
+	for i, t := range r.Tests {
+		res := TestResult{Rule: r.ID, Name: t.Name, File: r.File()}
+		if i < len(tests.Content) {
+			res.Line = tests.Content[i].Line
+		}
+		alerts, err := s.runTest(r, t, fsys)
+		if err != nil {
+			res.Failures = []string{err.Error()}
+		} else {
+			res.Failures = t.compare(alerts)
+		}
+		out = append(out, res)
+	}
+	return out
+}
+
+func (s *RuleSet) runTest(r *Rule, t Test, fsys fs.FS) ([]Alert, error) {
+	var alerts []Alert
+	opts := Options{OnChange: func(c Change) {
+		if c.Transition == Resolved {
+			alerts = append(alerts, c.Alert)
+		}
+	}, Now: func() time.Time { return testStart.AddDate(10, 0, 0) }}
+	if len(t.Params) > 0 {
+		opts.Params = map[string]map[string]any{r.ID: t.Params}
+	}
+	e, err := NewEngine("test", &RuleSet{Rules: []*Rule{r}, lists: s.lists}, opts)
+	if err != nil {
+		return nil, err
+	}
+	events, err := t.expand(fsys)
+	if err != nil {
+		return nil, err
+	}
+	for i := range events {
+		e.Ingest(&events[i])
+	}
+	if n := e.Stats().Future; n > 0 {
+		return nil, fmt.Errorf("%d events are stamped in the future", n)
+	}
+	e.Finish()
+	if re, bad := e.Stats().RuleErrors[r.ID]; bad {
+		return nil, fmt.Errorf("the rule failed to evaluate %d times: %s", re.Count, re.Last)
+	}
+	return alerts, nil
+}
+
+// expand writes the test's events out.
+func (t Test) expand(fsys fs.FS) ([]logstream.Event, error) {
+	var events []logstream.Event
+	if t.File != "" {
+		if fsys == nil {
+			return nil, errors.New("file: no folder to read " + t.File + " from")
+		}
+		data, err := fs.ReadFile(fsys, path.Clean(t.File))
+		if err != nil {
+			return nil, fmt.Errorf("read events: %w", err)
+		}
+		var bad error
+		logstream.DecodeAll(data, func(ev logstream.Event, err error) bool {
+			bad = err
+			events = append(events, ev)
+			return err == nil
+		})
+		if bad != nil {
+			return nil, fmt.Errorf("read events of %s: %w", t.File, bad)
+		}
+	}
+	clock := time.Duration(0)
+	for n, te := range t.Events {
+		if te.From != nil {
+			clock = *te.From
+		}
+		step := time.Second
+		if te.Count > 1 && te.Over > 0 {
+			step = te.Over / time.Duration(te.Count)
+		}
+		for i := range te.Count {
+			fields := maps.Clone(te.Fields)
+			when := testStart.Add(clock)
+			filled, _ := fill(map[string]any(fields), i).(map[string]any)
+			if _, has := filled["date"]; !has {
+				filled["date"] = when.Format("2006-01-02T15:04:05.000Z")
+			}
+			if _, has := filled["log_id"]; !has {
+				filled["log_id"] = fmt.Sprintf("900%s%03d%018d%021d", when.Format("20060102150405"), when.Nanosecond()/1e6, n, i)
+			}
+			raw, err := json.Marshal(filled)
+			if err != nil {
+				return nil, fmt.Errorf("event %d: %w", n+1, err)
+			}
+			ev, err := logstream.Decode(raw)
+			if err != nil {
+				return nil, fmt.Errorf("event %d: %w", n+1, err)
+			}
+			events = append(events, ev)
+			clock += step
+		}
+	}
+	return events, nil
+}
+
+// compare says how the alerts differ from the expected ones.
+func (t Test) compare(got []Alert) []string {
+	var failures []string
+	left := append([]Alert(nil), got...)
+	for _, want := range t.Alerts {
+		found := -1
+		var near []string
+		for i, a := range left {
+			diffs := want.differences(a)
+			if len(diffs) == 0 {
+				found = i
+				break
+			}
+			near = append(near, fmt.Sprintf("alert for %v: %s", a.Group, strings.Join(diffs, "; ")))
+		}
+		if found >= 0 {
+			left = append(left[:found], left[found+1:]...)
+			continue
+		}
+		msg := fmt.Sprintf("expected an alert for %v, none came", want.Group)
+		if len(near) > 0 {
+			msg += " (" + strings.Join(near, " · ") + ")"
+		}
+		failures = append(failures, msg)
+	}
+	for _, a := range left {
+		failures = append(failures, fmt.Sprintf("unexpected alert for %v with %d events, opened %s after the start",
+			a.Group, a.Count, a.OpenedAt.Sub(testStart)))
+	}
+	return failures
+}
+
+func (want ExpectAlert) differences(a Alert) []string {
+	var out []string
+	for k, v := range want.Group {
+		if a.Group[k] != v {
+			out = append(out, fmt.Sprintf("%s is %q, expected %q", k, a.Group[k], v))
+		}
+	}
+	if want.Count != 0 && want.Count != a.Count {
+		out = append(out, fmt.Sprintf("count is %d, expected %d", a.Count, want.Count))
+	}
+	if want.Severity != "" && want.Severity != a.Severity {
+		out = append(out, fmt.Sprintf("severity is %s, expected %s", a.Severity, want.Severity))
+	}
+	if want.Late != nil && *want.Late != a.Late {
+		out = append(out, fmt.Sprintf("late is %v, expected %v", a.Late, *want.Late))
+	}
+	for k, v := range want.Evidence {
+		if g, w := fmt.Sprint(a.Evidence[k]), fmt.Sprint(v); g != w {
+			out = append(out, fmt.Sprintf("evidence %s is %s, expected %s", k, g, w))
+		}
+	}
+	return out
+}

@@ -1,0 +1,91 @@
+// Package hold is the algebra of tightening: a hold is a claim, with a time to
+// live, that a control be at least so strict. The effective value of a field is
+// the strictest of the last value a human chose and all active holds. The
+// package is pure: it knows no clock, no network and no store.
+package hold
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+)
+
+// State is where a hold is in its life.
+type State string
+
+// The states of a hold.
+const (
+	Proposed         State = "proposed"          // observe mode: what would be held
+	AwaitingApproval State = "awaiting_approval" // propose mode: a person is asked
+	Active           State = "active"            // asked of the control
+	Releasing        State = "releasing"         // over, and the setting is not yet confirmed back
+	Released         State = "released"          // over, and nothing of it is left in the tenant
+	Overruled        State = "overruled"         // a human chose a weaker value meanwhile; not fought
+	PendingCapacity  State = "pending_capacity"  // the control has no room for it
+	Failed           State = "failed"            // the tenant refuses it for good: plan, scope
+)
+
+// Ended reports whether a hold in this state is past, whatever comes.
+func (s State) Ended() bool { return s == Released || s == Failed }
+
+// Cause says what a hold answers.
+type Cause struct {
+	Rule     string `json:"rule"`
+	Policy   string `json:"policy"`
+	Incident string `json:"incident"`
+	Alert    string `json:"alert"`
+}
+
+// Hold is one claim on one control of one tenant.
+type Hold struct {
+	ID       string        `json:"id"`
+	Tenant   string        `json:"tenant"`
+	Control  string        `json:"control"`
+	Level    string        `json:"level,omitempty"`   // for a control with levels
+	Subject  string        `json:"subject,omitempty"` // for a control of entries: the address
+	Cause    Cause         `json:"cause"`
+	Reason   string        `json:"reason"`
+	Mode     string        `json:"mode"`
+	State    State         `json:"state"`
+	Note     string        `json:"note,omitempty"` // why the state is what it is
+	Created  time.Time     `json:"created"`
+	Expires  time.Time     `json:"expires"` // when it ends unless renewed
+	TTL      time.Duration `json:"ttl"`     // time to live after the latest evidence
+	MaxTTL   time.Duration `json:"max_ttl"` // it ends so long after Created at the latest
+	Renewals int           `json:"renewals"`
+	From     string        `json:"from,omitempty"` // the setting before, for people
+	To       string        `json:"to,omitempty"`   // the setting asked for, for people
+	Ended    time.Time     `json:"ended,omitzero"` // when it was released
+}
+
+// ID names the hold of a control at a level, on a subject, for a cause. The same
+// detection of the same incident renews a hold instead of adding one.
+func ID(tenant, control, level, subject string, c Cause) string {
+	sum := sha256.Sum256([]byte(tenant + "\x00" + control + "\x00" + level + "\x00" + subject + "\x00" + c.Policy + "\x00" + c.Incident))
+	return "hd_" + hex.EncodeToString(sum[:6])
+}
+
+// Renew lets the hold live on for its TTL after evidence at time t, never
+// beyond its MaxTTL and never shorter than it already does. It reports whether
+// the end moved.
+func (h *Hold) Renew(t time.Time) bool {
+	end := t.Add(h.TTL)
+	if h.MaxTTL > 0 && end.After(h.Created.Add(h.MaxTTL)) {
+		end = h.Created.Add(h.MaxTTL)
+	}
+	if !end.After(h.Expires) {
+		return false
+	}
+	h.Expires = end
+	h.Renewals++
+	return true
+}
+
+// InForce reports whether the hold counts towards a field's value at time now.
+func (h *Hold) InForce(now time.Time) bool {
+	switch h.State {
+	case Active, PendingCapacity, Overruled:
+		return now.Before(h.Expires)
+	}
+	return false
+}
