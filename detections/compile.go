@@ -128,16 +128,22 @@ func (c *compiled) checkHavingNames(t *translator, d *yamldoc.Decoder) {
 	probe.report(d, c.Rule.Having, "having")
 }
 
-// CompileErrors checks a rule against a tenant's parameters. The parameters
-// that do not fit are named with what is wrong.
-func (r *Rule) checkParams(overrides map[string]any) error {
-	for _, name := range keys(overrides) {
-		p, ok := r.Params[name]
-		if !ok {
-			return fmt.Errorf("rule %s has no parameter %s%s", r.ID, name, diag.DidYouMean(name, keys(r.Params)))
+// CheckParams checks the values that a tenant gives to parameters, by rule id
+// and name. The error names the first that does not fit, and why.
+func (s *RuleSet) CheckParams(params map[string]map[string]any) error {
+	for _, id := range keys(params) {
+		r := s.Rule(id)
+		if r == nil {
+			return fmt.Errorf("no rule is called %s%s", id, diag.DidYouMean(id, s.IDs()))
 		}
-		if err := p.accepts(overrides[name]); err != nil {
-			return fmt.Errorf("parameter %s of rule %s: %v %w", name, r.ID, overrides[name], err)
+		for _, name := range keys(params[id]) {
+			p, ok := r.Params[name]
+			if !ok {
+				return fmt.Errorf("rule %s has no parameter %s%s", id, name, diag.DidYouMean(name, keys(r.Params)))
+			}
+			if err := p.accepts(params[id][name]); err != nil {
+				return fmt.Errorf("parameter %s of rule %s: %v %w", name, id, params[id][name], err)
+			}
 		}
 	}
 	return nil

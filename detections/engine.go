@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"portcullis/internal/diag"
 	"portcullis/internal/yamldoc"
 	"portcullis/logstream"
 )
@@ -151,10 +150,8 @@ func NewEngine(tenant string, set *RuleSet, opts Options) (*Engine, error) {
 // is swapped; on an error nothing changes. Rules that are the same as before
 // keep their windows and open alerts.
 func (e *Engine) SetRules(set *RuleSet, params map[string]map[string]any) error {
-	for _, id := range keys(params) {
-		if set.Rule(id) == nil {
-			return fmt.Errorf("parameters for rule %s, which is not loaded%s", id, diag.DidYouMean(id, set.IDs()))
-		}
+	if err := set.CheckParams(params); err != nil {
+		return err
 	}
 	old := map[string]*ruleState{}
 	for _, r := range e.rules {
@@ -162,9 +159,6 @@ func (e *Engine) SetRules(set *RuleSet, params map[string]map[string]any) error 
 	}
 	var rules []*ruleState
 	for i, r := range set.Rules {
-		if err := r.checkParams(params[r.ID]); err != nil {
-			return err
-		}
 		d := &yamldoc.Decoder{Src: r.src}
 		c := compile(r, params[r.ID], set.lists, d)
 		if err := d.Problems.Err(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -26,22 +27,46 @@ const reopenWithin = 30 * time.Minute
 
 // Incidents folds alerts into incidents. The zero value is ready.
 type Incidents struct {
+	byID   map[string]*Incident
 	latest map[string]*Incident // by campaign
 }
 
 // Restore puts back an incident from before a restart. The latest of a campaign
 // goes on.
-func (is *Incidents) Restore(in Incident) {
-	if was := is.latest[in.Campaign]; was == nil || was.OpenedAt.Before(in.OpenedAt) {
-		is.put(&in)
-	}
-}
+func (is *Incidents) Restore(in Incident) { is.put(&in) }
 
 func (is *Incidents) put(in *Incident) {
 	if is.latest == nil {
-		is.latest = map[string]*Incident{}
+		is.byID, is.latest = map[string]*Incident{}, map[string]*Incident{}
 	}
-	is.latest[in.Campaign] = in
+	is.byID[in.ID] = in
+	if was := is.latest[in.Campaign]; was == nil || was.OpenedAt.Before(in.OpenedAt) {
+		is.latest[in.Campaign] = in
+	}
+}
+
+// Forget drops an incident that is long over.
+func (is *Incidents) Forget(id string) {
+	if in := is.byID[id]; in != nil {
+		delete(is.byID, id)
+		if is.latest[in.Campaign] == in {
+			delete(is.latest, in.Campaign)
+		}
+	}
+}
+
+// Holding returns the incident that an alert was folded into.
+func (is *Incidents) Holding(alertID string) (Incident, bool) {
+	for _, in := range is.byID {
+		if in.find(alertID) >= 0 {
+			return in.copy(), true
+		}
+	}
+	return Incident{}, false
+}
+
+func (in *Incident) find(alertID string) int {
+	return slices.IndexFunc(in.Alerts, func(a Alert) bool { return a.ID == alertID })
 }
 
 // Apply folds a change in and returns the incident it belongs to, as it is
@@ -49,10 +74,11 @@ func (is *Incidents) put(in *Incident) {
 // same change again changes nothing.
 func (is *Incidents) Apply(c Change) (in Incident, rose bool) {
 	a := c.Alert
-	cur := is.latest[a.Campaign]
-	known := -1
-	if cur != nil {
-		known = slices.IndexFunc(cur.Alerts, func(b Alert) bool { return b.ID == a.ID })
+	cur, known := is.latest[a.Campaign], -1
+	for _, old := range is.byID {
+		if i := old.find(a.ID); i >= 0 {
+			cur, known = old, i
+		}
 	}
 	if known < 0 && (cur == nil || cur.ResolvedAt != nil && a.OpenedAt.After(cur.ResolvedAt.Add(reopenWithin))) {
 		sum := sha256.Sum256([]byte(a.Tenant + "\x00" + a.Campaign + "\x00" + a.ID))
@@ -89,28 +115,27 @@ func (is *Incidents) Apply(c Change) (in Incident, rose bool) {
 }
 
 // SetResponses notes on an alert what was done about it, and returns the
-// incident as it is then; false if the alert is of no present incident.
-func (is *Incidents) SetResponses(campaign, alertID string, rs []Response) (Incident, bool) {
-	cur := is.latest[campaign]
-	if cur == nil {
-		return Incident{}, false
+// incident as it is then.
+func (is *Incidents) SetResponses(incident, alertID string, rs []Response) Incident {
+	cur := is.byID[incident]
+	if i := cur.find(alertID); i >= 0 {
+		cur.Alerts[i].Responses = rs
 	}
-	for i := range cur.Alerts {
-		if cur.Alerts[i].ID == alertID {
-			cur.Alerts[i].Responses = rs
-			return cur.copy(), true
-		}
-	}
-	return Incident{}, false
+	return cur.copy()
 }
 
-// Latest returns the latest incident of every campaign, in order of opening.
-func (is *Incidents) Latest() []Incident {
-	var out []Incident
-	for _, in := range is.latest {
+// All returns the incidents in order of opening.
+func (is *Incidents) All() []Incident {
+	out := make([]Incident, 0, len(is.byID))
+	for _, in := range is.byID {
 		out = append(out, in.copy())
 	}
-	slices.SortFunc(out, func(a, b Incident) int { return a.OpenedAt.Compare(b.OpenedAt) })
+	slices.SortFunc(out, func(a, b Incident) int {
+		if c := a.OpenedAt.Compare(b.OpenedAt); c != 0 {
+			return c
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
 	return out
 }
 

@@ -4,6 +4,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"portcullis/responders/hold"
@@ -15,6 +16,10 @@ type Store interface {
 	Put(ctx context.Context, key string, value []byte) error
 	Delete(ctx context.Context, key string) error
 }
+
+// ErrUnsupported is wrapped by the error of a Setting that the tenant does not
+// have or does not let us change: plan, scope. Trying again does not help.
+var ErrUnsupported = errors.New("the tenant does not allow it")
 
 // Report is what one reconciliation found and did.
 type Report struct {
@@ -44,6 +49,13 @@ func inForce(holds []*hold.Hold, now time.Time) []*hold.Hold {
 		}
 	}
 	return out
+}
+
+// Fail ends holds that the tenant will never give.
+func Fail(holds []*hold.Hold, now time.Time, why string) {
+	for _, h := range holds {
+		h.State, h.Note, h.Ended = hold.Failed, why, now
+	}
 }
 
 // Settle marks holds whose end the tenant now confirms.

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -57,6 +58,11 @@ func (f *Fields) Reconcile(ctx context.Context, holds []*hold.Hold, now time.Tim
 		return rep, nil
 	}
 	observed, err := f.Setting.Read(ctx)
+	if errors.Is(err, ErrUnsupported) && len(memory) == 0 {
+		Fail(active, now, err.Error())
+		Settle(holds, now)
+		return rep, nil
+	}
 	if err != nil {
 		return rep, fmt.Errorf("read %s: %w", f.Name, err)
 	}
@@ -71,7 +77,13 @@ func (f *Fields) Reconcile(ctx context.Context, holds []*hold.Hold, now time.Tim
 	}
 	f.describe(active, memory)
 	if len(changes) > 0 {
-		if err := f.write(ctx, memory, changes, observed, now, &rep); err != nil {
+		err := f.write(ctx, memory, changes, observed, now, &rep)
+		if errors.Is(err, ErrUnsupported) && len(active) > 0 {
+			// Refused for good. What other holds changed before stays remembered, and
+			// is put back when somebody lets us.
+			Fail(active, now, err.Error())
+		}
+		if err != nil {
 			return rep, err
 		}
 	}

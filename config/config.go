@@ -1,0 +1,126 @@
+// Package config loads the daemon's file and all the content it names: rules,
+// policies, lists and levels. The daemon, check, test and replay share it.
+package config
+
+import (
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"portcullis/internal/diag"
+	"portcullis/responders"
+)
+
+// Config is the daemon's file.
+type Config struct {
+	Store    Store         `yaml:"store"`
+	HTTP     *HTTP         `yaml:"http"`
+	Tenants  []Tenant      `yaml:"tenants,required"`
+	Rules    Rules         `yaml:"rules"`
+	Policies Content       `yaml:"policies"`
+	Slack    *Slack        `yaml:"slack"`
+	Notify   []*yaml.Node  `yaml:"notify"`
+	Warnings diag.Problems `yaml:"-"` // keys that this version reads and does not use
+	dir      string        // of the file: relative paths start here
+	src      *diag.Source
+	node     *yaml.Node
+}
+
+// Store says where state is kept.
+type Store struct {
+	Dir       string `yaml:"dir"`        // folder of the embedded store
+	NATS      string `yaml:"nats"`       // URL of a cluster instead
+	CredsFile string `yaml:"creds_file"` // credentials for the cluster
+}
+
+// HTTP is the admin listener.
+type HTTP struct {
+	Listen    string `yaml:"listen"`
+	TokenFile string `yaml:"token_file"`
+}
+
+// Tenant is one Auth0 tenant to protect.
+type Tenant struct {
+	Name         string                     `yaml:"name,required"`
+	Domain       string                     `yaml:"domain,required"`
+	CustomDomain string                     `yaml:"custom_domain"`
+	ClientID     string                     `yaml:"client_id,required"`
+	SecretFile   string                     `yaml:"client_secret_file"`
+	SecretEnv    string                     `yaml:"client_secret_env"`
+	KeyFile      string                     `yaml:"private_key_file"`
+	BaseURL      string                     `yaml:"base_url"` // only for a simulated tenant
+	Mode         responders.Mode            `yaml:"mode"`
+	Logs         Logs                       `yaml:"logs"`
+	NeverTouch   NeverTouch                 `yaml:"never_touch"`
+	Budgets      map[string]Budget          `yaml:"budgets"`
+	Params       map[string]map[string]any  `yaml:"params"`
+	Modes        map[string]responders.Mode `yaml:"modes"` // by policy
+
+	node *yaml.Node
+}
+
+// Logs says how a tenant's events arrive.
+type Logs struct {
+	Poll    *Poll    `yaml:"poll"`
+	Webhook *Webhook `yaml:"webhook"`
+}
+
+// Poll reads the log by asking for it.
+type Poll struct {
+	Every time.Duration `yaml:"every"` // 2s if absent
+	Start string        `yaml:"start"` // now | beginning | a time | a log_id
+}
+
+// Webhook takes what a log stream of the tenant sends.
+type Webhook struct {
+	Path     string `yaml:"path"`
+	TokenEnv string `yaml:"token_env"`
+}
+
+// NeverTouch lists what no response may hit.
+type NeverTouch struct {
+	Networks []string `yaml:"networks"`
+	Users    []string `yaml:"users"`
+	Clients  []string `yaml:"clients"`
+}
+
+// Budget bounds attempts of one kind.
+type Budget struct {
+	Hour int `yaml:"hour"`
+	Day  int `yaml:"day"`
+}
+
+// Content is where rules or policies come from.
+type Content struct {
+	Catalog bool     `yaml:"catalog"` // the shipped ones; true if absent
+	Dirs    []string `yaml:"dirs"`
+}
+
+// Rules says which rules run.
+type Rules struct {
+	Catalog bool                `yaml:"catalog"`
+	Dirs    []string            `yaml:"dirs"`
+	Disable []string            `yaml:"disable"` // ids
+	Lists   map[string][]string `yaml:"lists"`   // added to the shipped lists of the same name
+}
+
+// Slack is the channel that incidents are shown in.
+type Slack struct {
+	BotTokenEnv  string            `yaml:"bot_token_env"`
+	BotTokenFile string            `yaml:"bot_token_file"`
+	AppTokenEnv  string            `yaml:"app_token_env"`
+	Channel      string            `yaml:"channel,required"`
+	Roles        map[string]string `yaml:"roles"`
+	BaseURL      string            `yaml:"base_url"` // only for a test server
+}
+
+// DefaultPollEvery is how long poll waits after the newest page.
+const DefaultPollEvery = 2 * time.Second
+
+func defaults() *Config {
+	return &Config{
+		Store:    Store{Dir: "./data"},
+		Rules:    Rules{Catalog: true},
+		Policies: Content{Catalog: true},
+	}
+}

@@ -1,0 +1,269 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"portcullis/internal/diag"
+	"portcullis/internal/yamldoc"
+	"portcullis/responders"
+)
+
+// Load reads the daemon's file. The error is a [diag.Problems] when the file
+// could be read: it holds every problem at once. Secrets are not read yet.
+func Load(path string) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return parse(path, data)
+}
+
+func parse(path string, data []byte) (*Config, error) {
+	src := diag.NewSource(path, data)
+	docs, problems := yamldoc.Documents(src)
+	if len(problems) > 0 {
+		return nil, problems.Err()
+	}
+	if len(docs) != 1 {
+		return nil, diag.Problems{src.Problem(0, 0, 0, "", "holds %d documents, one is needed", len(docs)).WithHint("begin with tenants:")}
+	}
+	c := defaults()
+	c.src, c.node, c.dir = src, docs[0], filepath.Dir(path)
+	d := &yamldoc.Decoder{Src: src}
+	d.Decode(docs[0], c, "")
+	if tenants := child(docs[0], "tenants"); tenants != nil && tenants.Kind == yaml.SequenceNode {
+		for i := range min(len(c.Tenants), len(tenants.Content)) {
+			c.Tenants[i].node = yamldoc.Resolve(tenants.Content[i])
+		}
+	}
+	c.check(d)
+	return c, d.Problems.Err()
+}
+
+// child finds the value of a key; nil if absent.
+func child(m *yaml.Node, key string) *yaml.Node {
+	if m = yamldoc.Resolve(m); m == nil || m.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(m.Content); i += 2 {
+		if m.Content[i].Value == key {
+			return yamldoc.Resolve(m.Content[i+1])
+		}
+	}
+	return nil
+}
+
+// at finds the node of a path of keys, or the deepest one on the way.
+func at(n *yaml.Node, keys ...string) *yaml.Node {
+	for _, k := range keys {
+		c := child(n, k)
+		if c == nil {
+			return n
+		}
+		n = c
+	}
+	return n
+}
+
+// path makes a path of the file relative to the file's own folder.
+func (c *Config) path(p string) string {
+	if p == "" || filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(c.dir, p)
+}
+
+// StoreDir is the folder of the embedded store.
+func (c *Config) StoreDir() string { return c.path(c.Store.Dir) }
+
+// CredsFile is the file with credentials for the store's cluster.
+func (c *Config) CredsFile() string { return c.path(c.Store.CredsFile) }
+
+var (
+	tenantName = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+	hostName   = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)+$`)
+	logID      = regexp.MustCompile(`^[0-9]{20,60}$`)
+)
+
+func (c *Config) check(d *yamldoc.Decoder) {
+	if n := child(c.node, "tenants"); n != nil && n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
+		d.Report(n, "tenants", "name at least one tenant")
+	}
+	if c.Store.NATS != "" && child(child(c.node, "store"), "dir") != nil {
+		d.Report(at(c.node, "store", "nats"), "store", "give dir or nats, not both")
+	}
+	if c.Store.CredsFile != "" && c.Store.NATS == "" {
+		d.Report(at(c.node, "store", "creds_file"), "store.creds_file", "has no effect without nats")
+	}
+	names := map[string]bool{}
+	for i := range c.Tenants {
+		t := &c.Tenants[i]
+		if t.node == nil {
+			continue
+		}
+		if names[t.Name] {
+			d.Report(at(t.node, "name"), "tenants.name", "the name %s is given twice", t.Name)
+		}
+		names[t.Name] = true
+		t.check(d)
+	}
+	if c.Slack != nil {
+		n := at(c.node, "slack")
+		oneOf(d, n, "slack", map[string]string{"bot_token_env": c.Slack.BotTokenEnv, "bot_token_file": c.Slack.BotTokenFile})
+		if c.Slack.BaseURL != "" {
+			loopbackURL(d, at(n, "base_url"), "slack.base_url", c.Slack.BaseURL)
+		}
+	}
+	for name, entries := range c.Rules.Lists {
+		for i, e := range entries {
+			n := at(c.node, "rules", "lists", name)
+			if n.Kind == yaml.SequenceNode && i < len(n.Content) {
+				n = n.Content[i]
+			}
+			if looksLikeNetwork(e) {
+				if _, err := netip.ParsePrefix(e); err != nil {
+					d.Report(n, "rules.lists."+name, "%q is not a network", e).Hint = "write 203.0.113.0/24 or 2001:db8::/32"
+				}
+			}
+		}
+	}
+	c.warn()
+}
+
+var network = regexp.MustCompile(`^[0-9a-fA-F:.]+/[0-9]+$`)
+
+func looksLikeNetwork(s string) bool { return network.MatchString(s) }
+
+func (t *Tenant) check(d *yamldoc.Decoder) {
+	report := func(key, format string, args ...any) *diag.Problem {
+		return d.Report(at(t.node, strings.Split(key, ".")...), "tenants."+key, format, args...)
+	}
+	if t.Name != "" && !tenantName.MatchString(t.Name) {
+		report("name", "%q must be lower-case words joined by hyphens", t.Name)
+	}
+	for key, v := range map[string]string{"domain": t.Domain, "custom_domain": t.CustomDomain} {
+		if v != "" && !hostName.MatchString(v) {
+			report(key, "%q is not a host name", v).Hint = "write it without https:// and without a path, for instance acme.eu.auth0.com"
+		}
+	}
+	oneOf(d, t.node, "tenants", map[string]string{"client_secret_file": t.SecretFile, "client_secret_env": t.SecretEnv, "private_key_file": t.KeyFile})
+	if t.BaseURL != "" {
+		loopbackURL(d, at(t.node, "base_url"), "tenants.base_url", t.BaseURL)
+	}
+	if t.Mode == "" {
+		t.Mode = responders.Observe
+	}
+	if !t.Mode.Known() {
+		report("mode", "unknown mode %s%s", t.Mode, diag.DidYouMean(string(t.Mode), modeNames)).Hint = "one of " + strings.Join(modeNames, ", ")
+	}
+	for policy, m := range t.Modes {
+		if !m.Known() {
+			report("modes."+policy, "unknown mode %s%s", m, diag.DidYouMean(string(m), modeNames)).Hint = "one of " + strings.Join(modeNames, ", ")
+		}
+	}
+	if t.Logs.Poll == nil {
+		t.Logs.Poll = &Poll{}
+	}
+	if t.Logs.Poll.Every == 0 {
+		t.Logs.Poll.Every = DefaultPollEvery
+	}
+	if t.Logs.Poll.Start == "" {
+		t.Logs.Poll.Start = "now"
+	}
+	if s := t.Logs.Poll.Start; s != "now" && s != "beginning" && !logID.MatchString(s) {
+		if _, err := time.Parse(time.RFC3339, s); err != nil {
+			report("logs.poll.start", "%q is no place to start", s).Hint = "now, beginning, a time like 2026-01-05T10:00:00Z, or a log_id"
+		}
+	}
+	for i, n := range t.NeverTouch.Networks {
+		if _, err := responders.NewNeverTouch([]string{n}); err != nil {
+			list := at(t.node, "never_touch", "networks")
+			if list.Kind == yaml.SequenceNode && i < len(list.Content) {
+				list = list.Content[i]
+			}
+			d.Report(list, "tenants.never_touch.networks", "%q is neither an address nor a network", n).Hint = "write 203.0.113.7 or 203.0.113.0/24"
+		}
+	}
+	for kind, b := range t.Budgets {
+		if !slices.Contains(budgetKinds, kind) {
+			report("budgets."+kind, "unknown kind %s%s", kind, diag.DidYouMean(kind, budgetKinds)).Hint = "one of " + strings.Join(budgetKinds, ", ")
+		}
+		if b.Hour < 0 || b.Day < 0 {
+			report("budgets."+kind, "a budget cannot be negative")
+		}
+	}
+}
+
+var (
+	modeNames   = []string{string(responders.Observe), string(responders.Propose), string(responders.Enforce)}
+	budgetKinds = []string{"block_user", responders.KindNetworkACLEntry, responders.KindSettingChange}
+)
+
+// oneOf reports unless exactly one of the keys has a value.
+func oneOf(d *yamldoc.Decoder, n *yaml.Node, key string, values map[string]string) {
+	var names, given []string
+	for k, v := range values {
+		names = append(names, k)
+		if v != "" {
+			given = append(given, k)
+		}
+	}
+	slices.Sort(names)
+	slices.Sort(given)
+	switch len(given) {
+	case 0:
+		d.Report(n, key, "one of %s is missing", strings.Join(names, ", "))
+	case 1:
+	default:
+		d.Report(at(n, given[1]), key, "%s are both given, one is needed", strings.Join(given, " and "))
+	}
+}
+
+// loopbackURL refuses a base URL that leads anywhere but to this machine: it
+// would send credentials to a host that is not the tenant.
+func loopbackURL(d *yamldoc.Decoder, n *yaml.Node, key, raw string) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		d.Report(n, key, "%q is not a URL", raw).Hint = "write for instance http://127.0.0.1:9000"
+		return
+	}
+	host := u.Hostname()
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		d.Report(n, key, "leads to %s: it is only for a simulation on this machine", host).Hint = "remove it; the real one is found by itself"
+	}
+}
+
+// warn notes what the file asks for and this version does not do.
+func (c *Config) warn() {
+	add := func(n *yaml.Node, key, format string, args ...any) {
+		if n != nil {
+			c.Warnings = append(c.Warnings, c.src.Problem(n.Line, n.Column, 1, key, format, args...))
+		}
+	}
+	if c.HTTP != nil {
+		add(child(c.node, "http"), "http", "this version has no listener: the key is read and not used")
+	}
+	if len(c.Notify) > 0 {
+		add(child(c.node, "notify"), "notify", "this version notifies Slack and the log only: the key is read and not used")
+	}
+	if c.Slack != nil {
+		add(child(child(c.node, "slack"), "app_token_env"), "slack.app_token_env", "this version takes no clicks from Slack: the key is read and not used")
+		add(child(child(c.node, "slack"), "roles"), "slack.roles", "this version takes no clicks from Slack: the key is read and not used")
+	}
+	for i := range c.Tenants {
+		t := &c.Tenants[i]
+		add(child(child(t.node, "logs"), "webhook"), "tenants.logs.webhook", "this version reads the log by poll only: the key is read and not used")
+		add(child(child(t.node, "budgets"), "block_user"), "tenants.budgets.block_user", "this version blocks no users: the key is read and not used")
+	}
+}

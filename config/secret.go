@@ -1,0 +1,76 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+)
+
+// Secret is a text that never shows: every way of printing it gives <secret>.
+type Secret struct{ text string }
+
+const hidden = "<secret>"
+
+// Reveal returns the text itself, for the one place that sends it.
+func (s Secret) Reveal() string { return s.text }
+
+func (s Secret) String() string               { return hidden }
+func (s Secret) GoString() string             { return hidden }
+func (s Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+func (s Secret) LogValue() slog.Value         { return slog.StringValue(hidden) }
+
+// readSecret takes a secret from a file or from an environment variable,
+// whichever is named.
+func readSecret(file, env string) (Secret, error) {
+	if env != "" {
+		v := strings.TrimSpace(os.Getenv(env))
+		if v == "" {
+			return Secret{}, fmt.Errorf("the environment variable %s is not set", env)
+		}
+		return Secret{v}, nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return Secret{}, fmt.Errorf("read the secret: %w", err)
+	}
+	v := strings.TrimSpace(string(data))
+	if v == "" {
+		return Secret{}, fmt.Errorf("the file %s is empty", file)
+	}
+	return Secret{v}, nil
+}
+
+// ClientSecret reads the tenant's client secret. It is empty when the tenant
+// uses a private key.
+func (c *Config) ClientSecret(t *Tenant) (Secret, error) {
+	if t.KeyFile != "" {
+		return Secret{}, nil
+	}
+	s, err := readSecret(c.path(t.SecretFile), t.SecretEnv)
+	if err != nil {
+		return s, fmt.Errorf("client secret of tenant %s: %w", t.Name, err)
+	}
+	return s, nil
+}
+
+// PrivateKey reads the tenant's private key; nil when it uses a secret.
+func (c *Config) PrivateKey(t *Tenant) ([]byte, error) {
+	if t.KeyFile == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(c.path(t.KeyFile))
+	if err != nil {
+		return nil, fmt.Errorf("private key of tenant %s: %w", t.Name, err)
+	}
+	return data, nil
+}
+
+// BotToken reads Slack's bot token.
+func (c *Config) BotToken() (Secret, error) {
+	s, err := readSecret(c.path(c.Slack.BotTokenFile), c.Slack.BotTokenEnv)
+	if err != nil {
+		return s, fmt.Errorf("slack bot token: %w", err)
+	}
+	return s, nil
+}

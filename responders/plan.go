@@ -1,0 +1,141 @@
+package responders
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/expr-lang/expr"
+
+	"portcullis/detections"
+	"portcullis/responders/hold"
+)
+
+// Tenant is what planning must know of a tenant.
+type Tenant struct {
+	Name       string
+	Mode       Mode
+	Modes      map[string]Mode // by policy id: no further than this
+	NeverTouch NeverTouch
+}
+
+// planned is a response that some policy asks for because of an alert.
+type planned struct {
+	hold    hold.Hold // as it would be created
+	why     string    // why it must not be; empty when it may
+	outcome string    // "refused" by a safety rail, or "skipped" as pointless
+}
+
+func (pl *planned) refuse(why string) { pl.why, pl.outcome = why, "refused" }
+func (pl *planned) skip(why string)   { pl.why, pl.outcome = why, "skipped" }
+
+// response says in an alert what became of the plan.
+func (pl *planned) response() detections.Response {
+	resp := responseOf(&pl.hold)
+	if pl.why != "" {
+		resp.Outcome, resp.Reason = pl.outcome, pl.why
+	}
+	return resp
+}
+
+// plan asks every policy about an alert. It changes nothing: the same alert,
+// incident and policies give the same plan.
+func plan(t Tenant, policies []*Policy, controls map[string]Checker, a detections.Alert, in detections.Incident, now time.Time) []planned {
+	env := envOf(a, in)
+	var out []planned
+	for _, p := range policies {
+		applies, err := expr.Run(p.when, env)
+		if err != nil {
+			pl := planned{hold: hold.Hold{Cause: hold.Cause{Rule: a.Rule, Policy: p.ID, Incident: in.ID, Alert: a.ID}, Mode: string(Observe)}}
+			pl.refuse(fmt.Sprintf("policy %s could not be evaluated: %v", p.ID, err))
+			out = append(out, pl)
+			continue
+		}
+		if applies != true {
+			continue
+		}
+		for i := range p.Do {
+			out = append(out, p.ask(&p.Do[i], t, controls, env, a, in, now)...)
+		}
+	}
+	return out
+}
+
+// ask plans one response for each of its subjects.
+func (p *Policy) ask(ask *Ask, t Tenant, controls map[string]Checker, env policyEnv, a detections.Alert, in detections.Incident, now time.Time) []planned {
+	cause := hold.Cause{Rule: a.Rule, Policy: p.ID, Incident: in.ID, Alert: a.ID}
+	mode := Careful(Careful(t.Mode, t.Modes[p.ID]), Careful(p.Mode, ask.Mode))
+	base := planned{hold: hold.Hold{
+		Tenant: t.Name, Control: ask.Hold, Level: ask.Level, Cause: cause, Reason: ask.Reason, Mode: string(mode),
+		Created: now, Expires: a.UpdatedAt.Add(ask.For), TTL: ask.For, MaxTTL: ask.AtMost,
+	}}
+	switch {
+	case a.Late && p.Late != "act":
+		base.skip("the evidence came late: told, not acted on")
+	case !now.Before(base.hold.Expires):
+		base.skip(fmt.Sprintf("the evidence is from %s, longer ago than the hold would last", a.UpdatedAt.Format(time.RFC3339)))
+	}
+	subjects := []string{""}
+	if ask.subject != nil {
+		v, err := expr.Run(ask.subject, env)
+		subjects = texts(v)
+		if err != nil || len(subjects) == 0 {
+			base.skip("the alert names no subject for it")
+			subjects = []string{""}
+		}
+	}
+	out := make([]planned, 0, len(subjects))
+	for _, s := range subjects {
+		pl := base
+		pl.hold.Subject = s
+		if pl.why == "" && s != "" {
+			clean, err := t.NeverTouch.Address(s)
+			if err != nil {
+				pl.refuse(err.Error())
+			} else {
+				pl.hold.Subject = clean
+			}
+		}
+		if pl.why == "" {
+			if c := controls[ask.Hold]; c == nil {
+				pl.refuse("the tenant has no control " + ask.Hold)
+			} else if err := c.Check(ask.Level, pl.hold.Subject); err != nil {
+				pl.refuse(err.Error())
+			}
+		}
+		pl.hold.ID = hold.ID(t.Name, ask.Hold, ask.Level, pl.hold.Subject, cause)
+		out = append(out, pl)
+	}
+	return out
+}
+
+// texts reads one text or a list of them.
+func texts(v any) []string {
+	switch v := v.(type) {
+	case string:
+		if v != "" {
+			return []string{v}
+		}
+	case []string:
+		return slices.Clone(v)
+	case []any:
+		var out []string
+		for _, e := range v {
+			if s, ok := e.(string); ok && s != "" {
+				out = append(out, s)
+			}
+		}
+		return out
+	}
+	return nil
+}
+
+// WouldDo fills in an alert's responses with what would be done about it, for a
+// replay of history: nothing is remembered and nothing is touched.
+func WouldDo(t Tenant, policies []*Policy, controls map[string]Checker, a detections.Alert, in detections.Incident) detections.Alert {
+	a.Responses = []detections.Response{}
+	for _, pl := range plan(t, policies, controls, a, in, a.OpenedAt) {
+		a.Responses = append(a.Responses, pl.response())
+	}
+	return a
+}

@@ -1,0 +1,193 @@
+package responders
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/vm"
+	"gopkg.in/yaml.v3"
+
+	"portcullis/detections"
+	"portcullis/internal/diag"
+	"portcullis/internal/yamldoc"
+)
+
+// Policy chooses responses: when its condition holds for an alert, its
+// responses are asked for.
+type Policy struct {
+	ID    string       `yaml:"id,required"`
+	Title string       `yaml:"title"`
+	When  yamldoc.Text `yaml:"when,required"`
+	Late  string       `yaml:"late"` // what late alerts may do: "tell" (default) or "act"
+	Mode  Mode         `yaml:"mode"` // no further than this, whatever the tenant's mode
+	Do    []Ask        `yaml:"do,required"`
+
+	when *vm.Program
+}
+
+// Ask is one response that a policy asks for.
+type Ask struct {
+	Hold    string        `yaml:"hold,required"` // the control
+	Level   string        `yaml:"level"`
+	Subject yamldoc.Text  `yaml:"subject"` // an expression: one text, or a list of them
+	For     time.Duration `yaml:"for,required"`
+	AtMost  time.Duration `yaml:"at_most"` // renewed no longer than this; 24h if absent
+	Mode    Mode          `yaml:"mode"`
+	Reason  string        `yaml:"reason"`
+
+	subject *vm.Program
+}
+
+const defaultAtMost = 24 * time.Hour
+
+// What expressions of policies see.
+type policyEnv struct {
+	Tenant   string         `expr:"tenant"`
+	Alert    policyAlert    `expr:"alert"`
+	Incident policyIncident `expr:"incident"`
+}
+
+type policyAlert struct {
+	Rule     string            `expr:"rule"`
+	Severity string            `expr:"severity"`
+	Campaign string            `expr:"campaign"`
+	Count    int               `expr:"count"`
+	Late     bool              `expr:"late"`
+	Group    map[string]string `expr:"group"`
+	Evidence map[string]any    `expr:"evidence"`
+	Entities policyEntities    `expr:"entities"`
+}
+
+type policyEntities struct {
+	IP       []string `expr:"ip"`
+	UserID   []string `expr:"user_id"`
+	ClientID []string `expr:"client_id"`
+	JA4      []string `expr:"ja4"`
+}
+
+type policyIncident struct {
+	Severity string `expr:"severity"`
+	Alerts   int    `expr:"alerts"`
+}
+
+func envOf(a detections.Alert, in detections.Incident) policyEnv {
+	return policyEnv{
+		Tenant: a.Tenant,
+		Alert: policyAlert{Rule: a.Rule, Severity: string(a.Severity), Campaign: a.Campaign, Count: a.Count, Late: a.Late, Group: a.Group,
+			Evidence: a.Evidence, Entities: policyEntities(a.Entities)},
+		Incident: policyIncident{Severity: string(in.Severity), Alerts: len(in.Alerts)},
+	}
+}
+
+// Checker tells whether a control knows a level and takes a subject.
+type Checker interface {
+	Check(level, subject string) error
+}
+
+// LoadPolicies reads policy files. controls are the controls that policies may
+// name, ruleIDs the rules. The error is a [diag.Problems] with every problem;
+// policies without one are returned all the same.
+func LoadPolicies(files []detections.File, controls map[string]Checker) ([]*Policy, error) {
+	var policies []*Policy
+	var problems diag.Problems
+	seen := map[string]string{}
+	for _, f := range files {
+		src := diag.NewSource(f.Name, f.Data)
+		docs, ps := yamldoc.Documents(src)
+		problems = append(problems, ps...)
+		for _, doc := range docs {
+			p := &Policy{Late: "tell"}
+			d := &yamldoc.Decoder{Src: src}
+			d.Decode(doc, p, "")
+			if first, dup := seen[p.ID]; dup && p.ID != "" {
+				d.Report(doc, "", "the id %s is already used in %s", p.ID, first)
+			}
+			if len(d.Problems) == 0 {
+				p.check(d, doc, controls)
+			}
+			for i := range d.Problems {
+				d.Problems[i].Key = strings.TrimSuffix(p.ID+"."+d.Problems[i].Key, ".")
+			}
+			if problems = append(problems, d.Problems...); len(d.Problems) == 0 {
+				seen[p.ID] = f.Name
+				policies = append(policies, p)
+			}
+		}
+	}
+	return policies, problems.Err()
+}
+
+func (p *Policy) check(d *yamldoc.Decoder, doc *yaml.Node, controls map[string]Checker) {
+	p.when = compilePolicy(d, p.When, "when", expr.AsBool())
+	if p.Late != "tell" && p.Late != "act" {
+		d.Report(doc, "late", "must be tell or act")
+	}
+	if p.Mode != "" && !p.Mode.Known() {
+		d.Report(doc, "mode", "unknown mode %s: one of observe, propose, enforce", p.Mode)
+	}
+	names := make([]string, 0, len(controls))
+	for n := range controls {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	for i := range p.Do {
+		a := &p.Do[i]
+		key := fmt.Sprintf("do[%d]", i)
+		if a.AtMost == 0 {
+			a.AtMost = max(defaultAtMost, a.For)
+		}
+		if a.AtMost < a.For {
+			d.Report(doc, key+".at_most", "is shorter than for")
+		}
+		if a.Mode != "" && !a.Mode.Known() {
+			d.Report(doc, key+".mode", "unknown mode %s: one of observe, propose, enforce", a.Mode)
+		}
+		c, ok := controls[a.Hold]
+		if !ok {
+			d.Report(doc, key+".hold", "unknown control %s%s", a.Hold, diag.DidYouMean(a.Hold, names)).Hint = "controls: " + strings.Join(names, ", ")
+			continue
+		}
+		subject := ""
+		if a.Subject.Given() {
+			a.subject = compilePolicy(d, a.Subject, key+".subject")
+			subject = sampleSubject
+		}
+		if err := c.Check(a.Level, subject); err != nil {
+			d.Report(doc, key, "%s", err)
+		}
+	}
+}
+
+// sampleSubject stands in for a subject that is only known when an alert comes.
+const sampleSubject = "198.51.100.1"
+
+func compilePolicy(d *yamldoc.Decoder, t yamldoc.Text, key string, options ...expr.Option) *vm.Program {
+	prog, err := expr.Compile(t.Value, append(options, expr.Env(policyEnv{}), expr.DisableBuiltin("now"))...)
+	if err != nil {
+		var fe *file.Error
+		if errors.As(err, &fe) {
+			d.ReportAt(t, fe.From, fe.To, key, "%s", fe.Message)
+		} else {
+			d.ReportAt(t, 0, 1, key, "%s", err)
+		}
+	}
+	return prog
+}
+
+// Known reports whether m is one of the modes.
+func (m Mode) Known() bool { return m == Observe || m == Propose || m == Enforce }
+
+var modeRank = map[Mode]int{Observe: 0, Propose: 1, Enforce: 2}
+
+// Careful is the more careful of two modes; an empty one does not count.
+func Careful(a, b Mode) Mode {
+	if a == "" || b != "" && modeRank[b] < modeRank[a] {
+		return b
+	}
+	return a
+}
