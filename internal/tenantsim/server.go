@@ -1,0 +1,319 @@
+package tenantsim
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const maxBody = 1 << 20
+
+// request is what the handlers need of an HTTP request; it is read before the tenant's lock is taken.
+type request struct {
+	method, path string
+	rawQuery     string
+	query        url.Values
+	header       http.Header
+	body         []byte
+	tooLarge     bool
+	base         string // scheme and host the caller used
+	ip           netip.Addr
+	userAgent    string
+	token        *accessToken // set once authenticated
+}
+
+// answer is a response ready to be written.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (a *answer) set(key, value string) {
+	if a.header == nil {
+		a.header = make(http.Header)
+	}
+	a.header.Set(key, value)
+}
+
+// Handler returns the tenant's whole HTTP surface.
+func (t *Tenant) Handler() http.Handler { return http.HandlerFunc(t.serve) }
+
+func (t *Tenant) serve(w http.ResponseWriter, r *http.Request) {
+	req, err := readRequest(w, r)
+	if err != nil {
+		http.Error(w, "read request: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	f := t.takeFault(req.method, req.path)
+	if f != nil && f.Latency > 0 {
+		timer := time.NewTimer(f.Latency)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-r.Context().Done():
+			return
+		}
+	}
+	if f == nil || f.AfterApply || f.onlySlow() {
+		a := t.handle(req)
+		if f == nil || f.onlySlow() {
+			a.write(w)
+			return
+		}
+	}
+	if f.Drop {
+		dropConnection(w)
+		return
+	}
+	t.faultAnswer(f, req).write(w)
+}
+
+func (a *answer) write(w http.ResponseWriter) {
+	for k, v := range a.header {
+		w.Header()[k] = v
+	}
+	if len(a.body) > 0 && w.Header().Get("Content-Type") == "" {
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	}
+	w.WriteHeader(a.status)
+	_, _ = w.Write(a.body) // a caller that has gone needs no answer
+}
+
+func readRequest(w http.ResponseWriter, r *http.Request) (*request, error) {
+	req := &request{
+		method: r.Method, path: r.URL.Path, rawQuery: r.URL.RawQuery, query: r.URL.Query(), header: r.Header,
+		userAgent: r.UserAgent(), base: "http://" + r.Host,
+	}
+	if r.TLS != nil {
+		req.base = "https://" + r.Host
+	}
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		req.ip, _ = netip.ParseAddr(host)
+		req.ip = req.ip.Unmap()
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		req.tooLarge = true
+		return req, nil
+	}
+	req.body = body
+	return req, err
+}
+
+// handle does what the request asks for and returns its answer, without writing anything.
+func (t *Tenant) handle(req *request) *answer {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case req.path == "/oauth/token":
+		return t.serveToken(req)
+	case strings.HasPrefix(req.path, "/api/v2/"):
+		return t.serveAPI(req)
+	}
+	return fail(notFound("Not Found"))
+}
+
+// serveAPI passes a Management API call through the gates in front of every endpoint.
+func (t *Tenant) serveAPI(req *request) *answer {
+	t.stats.APICalls[req.method]++
+	if t.denied("management", req.client(t)) {
+		return blockPage()
+	}
+	now := time.Now()
+	a := fail(tooManyRequests())
+	if t.limiter.take(now) {
+		a = t.authorised(req, now)
+	} else {
+		t.logRateLimit(req)
+	}
+	t.limiter.setHeaders(a, now)
+	return a
+}
+
+func (t *Tenant) authorised(req *request, now time.Time) *answer {
+	token, problem := t.checkToken(req.header.Get("Authorization"), now)
+	if problem != nil {
+		return fail(problem)
+	}
+	req.token = token
+	r, problem := findRoute(req)
+	if problem != nil {
+		return fail(problem)
+	}
+	if problem := token.require(r.scope); problem != nil {
+		return fail(problem)
+	}
+	if req.tooLarge {
+		return fail(&apiError{status: http.StatusRequestEntityTooLarge, message: "Payload content length greater than maximum allowed: 1048576"})
+	}
+	return r.serve(t, req)
+}
+
+// client is the API caller as network ACLs see it; nothing is known of its fingerprints.
+func (req *request) client(t *Tenant) *client {
+	return &client{addr: req.ip, userAgent: req.userAgent, hostname: t.opts.Domain}
+}
+
+// route is one endpoint: what it answers to, the scope it asks for, and what it does.
+type route struct {
+	method, path string // path may end in "/{id}"
+	scope        string
+	serve        func(t *Tenant, req *request) *answer
+}
+
+var routes = []route{
+	{"GET", "/logs", "read:logs", (*Tenant).serveLogs},
+	{"GET", "/logs/{id}", "read:logs", (*Tenant).serveLog},
+	{"GET", "/attack-protection/{id}", "read:attack_protection", (*Tenant).serveSettings},
+	{"PATCH", "/attack-protection/{id}", "update:attack_protection", (*Tenant).serveChange},
+	{"GET", "/network-acls", "read:network_acls", (*Tenant).serveACLs},
+	{"POST", "/network-acls", "create:network_acls", (*Tenant).serveChange},
+	{"GET", "/network-acls/{id}", "read:network_acls", (*Tenant).serveACL},
+	{"PUT", "/network-acls/{id}", "update:network_acls", (*Tenant).serveChange},
+	{"PATCH", "/network-acls/{id}", "update:network_acls", (*Tenant).serveChange},
+	{"DELETE", "/network-acls/{id}", "delete:network_acls", (*Tenant).serveChange},
+}
+
+func findRoute(req *request) (*route, *apiError) {
+	collection, id := splitPath(req.path)
+	pattern := collection
+	if id != "" {
+		pattern += "/{id}"
+	}
+	for i := range routes {
+		if routes[i].method == req.method && routes[i].path == pattern {
+			return &routes[i], nil
+		}
+	}
+	return nil, notFound("Not Found")
+}
+
+// splitPath cuts "/api/v2/network-acls/acl_1" into "/network-acls" and "acl_1".
+func splitPath(path string) (collection, id string) {
+	parts := strings.Split(strings.TrimPrefix(strings.TrimPrefix(path, "/api/v2"), "/"), "/")
+	collection = "/" + parts[0]
+	return collection, strings.Join(parts[1:], "/")
+}
+
+// serveChange decodes the body of a write and applies it for the token's client.
+func (t *Tenant) serveChange(req *request) *answer {
+	var body map[string]any
+	if req.method != http.MethodDelete {
+		var problem *apiError
+		if body, problem = decodeObject(req.body); problem != nil {
+			return fail(problem)
+		}
+	}
+	res, problem := t.change(req.method, req.path, body)
+	if problem != nil {
+		return fail(problem)
+	}
+	t.logChange(t.apiWriter(req), req.method, req.path, body, res)
+	if res.silent {
+		return &answer{status: res.status}
+	}
+	return reply(res.status, res.resource)
+}
+
+func (t *Tenant) serveSettings(req *request) *answer {
+	_, name := splitPath(req.path)
+	settings, problem := t.getSettings(name)
+	if problem != nil {
+		return fail(problem)
+	}
+	return reply(http.StatusOK, settings)
+}
+
+func (t *Tenant) serveACLs(req *request) *answer {
+	if problem := t.aclPlan(); problem != nil {
+		return fail(problem)
+	}
+	page, problem := offsetPage(req.query)
+	if problem != nil {
+		return fail(problem)
+	}
+	list := []map[string]any{}
+	for i := page.start(); i < min(page.start()+page.size, len(t.acls)); i++ {
+		list = append(list, t.acls[i].json())
+	}
+	if !page.totals {
+		return reply(http.StatusOK, list)
+	}
+	return reply(http.StatusOK, map[string]any{"network_acls": list, "start": page.start(), "limit": page.size, "total": len(t.acls)})
+}
+
+func (t *Tenant) serveACL(req *request) *answer {
+	if problem := t.aclPlan(); problem != nil {
+		return fail(problem)
+	}
+	_, id := splitPath(req.path)
+	acl, problem := t.findACL(id)
+	if problem != nil {
+		return fail(problem)
+	}
+	full := acl.json()
+	full["tenant_id"] = t.name
+	full["deleted_at"] = nil
+	return reply(http.StatusOK, full)
+}
+
+// aclPlan refuses network ACLs on a plan without them.
+func (t *Tenant) aclPlan() *apiError {
+	if t.opts.ACLLimit > 0 {
+		return nil
+	}
+	return &apiError{status: http.StatusForbidden, message: "Network ACLs are not part of the tenant's subscription"}
+}
+
+// pageQuery is offset paging.
+type pageQuery struct {
+	number, size int
+	totals       bool
+}
+
+func (p pageQuery) start() int { return p.number * p.size }
+
+func offsetPage(q url.Values) (p pageQuery, problem *apiError) {
+	if p.number, problem = queryInt(q, "page", 0, 1<<31-1); problem != nil {
+		return p, problem
+	}
+	if p.size, problem = queryInt(q, "per_page", 50, 100); problem != nil {
+		return p, problem
+	}
+	p.totals, problem = queryBool(q, "include_totals", false)
+	return p, problem
+}
+
+func queryInt(q url.Values, name string, absent, most int) (int, *apiError) {
+	if !q.Has(name) {
+		return absent, nil
+	}
+	n, err := strconv.Atoi(q.Get(name))
+	switch {
+	case err != nil || n < 0:
+		return 0, invalidQuery("%q is not a number from 0 on property %s", q.Get(name), name)
+	case n > most:
+		return 0, invalidQuery("value %d is greater than maximum %d on property %s", n, most, name)
+	}
+	return n, nil
+}
+
+func queryBool(q url.Values, name string, absent bool) (bool, *apiError) {
+	switch {
+	case !q.Has(name):
+		return absent, nil
+	case q.Get(name) == "true":
+		return true, nil
+	case q.Get(name) == "false":
+		return false, nil
+	}
+	return false, invalidQuery("%q is not a boolean on property %s", q.Get(name), name)
+}

@@ -1,0 +1,194 @@
+package tenantsim
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Habits of calm users, as shares of their visits.
+const (
+	signupShare   = 0.01
+	assessedShare = 0.10 // log a pla
+	mfaShare      = 0.08
+	wrongShare    = 0.06 // mistype the password once or twice
+	unknownShare  = 0.01 // mistype their name
+	exchangeShare = 0.70
+	refreshShare  = 0.40
+	logoutShare   = 0.15
+
+	smsPause        = 15 * time.Minute // no second message to one user before that
+	summaryInterval = 10 * time.Minute
+)
+
+// calmTraffic is the users of a quiet day.
+type calmTraffic struct {
+	users   []*user
+	rng     *rand.Rand
+	signups int
+}
+
+func (t *Tenant) startCalmTraffic() {
+	t.calm = calmTraffic{users: makeUsers(t.opts.Users, t.opts.Seed), rng: newRand(t.opts.Seed, streamCalm)}
+	if t.opts.CalmRate <= 0 {
+		return
+	}
+	var arrive func()
+	next := func() { t.after(gap(t.calm.rng, t.opts.CalmRate), arrive) }
+	arrive = func() {
+		t.visit()
+		next()
+	}
+	next()
+}
+
+// gap is the time to the next arrival of a Poisson process with rate a second.
+func gap(rng *rand.Rand, rate float64) time.Duration {
+	return time.Duration(rng.ExpFloat64() / rate * float64(time.Second))
+}
+
+// between is a duration from low to high.
+func between(rng *rand.Rand, low, high time.Duration) time.Duration {
+	return low + time.Duration(rng.Float64()*float64(high-low))
+}
+
+// visit is one calm user coming to log in or to sign up. All that chance decides about it is drawn before the
+// defences are asked, so that they do not change the visits that follow.
+func (t *Tenant) visit() {
+	c := &t.calm
+	u := c.users[c.rng.IntN(len(c.users))]
+	kind, habit := c.rng.Float64(), newHabits(c.rng)
+	signup := kind < signupShare
+	if signup {
+		u = t.newcomer()
+	}
+	if t.denied("authentication", u.client(t)) {
+		t.stats.CalmDenied++
+		return
+	}
+	if habit.assessed {
+		t.emitFor(u, "pla", habit.session, 0)
+	}
+	switch left := kind - signupShare; {
+	case signup:
+		t.emitFor(u, "ss", habit.session, 0)
+		t.after(habit.pause, func() { t.emitFor(u, "sv", habit.session, 0) })
+		t.login(u, habit)
+	case left < wrongShare:
+		t.calmFailure(u, "fp", "", habit)
+		if left < wrongShare/4 {
+			t.after(habit.pause/2, func() { t.calmFailure(u, "fp", "", habit) })
+		}
+		t.after(habit.pause, func() { t.login(u, habit) })
+	case left < wrongShare+unknownShare:
+		t.calmFailure(u, "fu", u.mistyped, habit)
+		t.after(habit.pause, func() { t.login(u, habit) })
+	case left < wrongShare+unknownShare+mfaShare && t.now.Sub(u.lastSMS) >= smsPause:
+		u.lastSMS = t.now
+		t.emitFor(u, "gd_send_sms", habit.session, 0)
+		t.after(habit.pause, func() {
+			t.emitFor(u, "gd_auth_succeed", habit.session, 0)
+			t.login(u, habit)
+		})
+	default:
+		t.login(u, habit)
+	}
+}
+
+// habits are what chance decides about one visit.
+type habits struct {
+	session                              uint64
+	assessed, exchange, refresh, logout  bool
+	pause, exchangeIn, refreshIn, leaves time.Duration
+}
+
+func newHabits(rng *rand.Rand) habits {
+	return habits{
+		session:    rng.Uint64(),
+		assessed:   rng.Float64() < assessedShare,
+		exchange:   rng.Float64() < exchangeShare,
+		refresh:    rng.Float64() < refreshShare,
+		logout:     rng.Float64() < logoutShare,
+		pause:      between(rng, 8*time.Second, 60*time.Second),
+		exchangeIn: between(rng, 200*time.Millisecond, 1500*time.Millisecond),
+		refreshIn:  between(rng, 10*time.Minute, time.Hour),
+		leaves:     between(rng, 5*time.Minute, 45*time.Minute),
+	}
+}
+
+// login is a success and what follows from it.
+func (t *Tenant) login(u *user, h habits) {
+	t.stats.CalmLogins++
+	u.logins++
+	t.defences.succeeded(u, u.addr)
+	t.emitFor(u, "s", h.session, u.logins)
+	if h.exchange {
+		t.after(h.exchangeIn, func() { t.emitFor(u, "seacft", h.session, 0) })
+	}
+	if h.refresh {
+		t.after(h.refreshIn, func() {
+			u.refreshes++
+			t.emitFor(u, "sertft", h.session, u.refreshes)
+		})
+	}
+	if h.logout {
+		t.after(h.leaves, func() { t.emitFor(u, "slo", h.session, 0) })
+	}
+}
+
+func (t *Tenant) calmFailure(u *user, typ, typed string, h habits) {
+	ev := event{typ: typ, who: u, ip: u.ip, agent: u.agent, app: u.app, session: h.session}
+	if typed != "" {
+		ev.who, ev.typed = nil, typed
+	} else {
+		t.defences.failed(u, u.addr, t.now)
+	}
+	t.emit(ev)
+}
+
+func (t *Tenant) emitFor(u *user, typ string, session uint64, count int) {
+	t.emit(event{typ: typ, who: u, ip: u.ip, agent: u.agent, app: u.app, session: session, count: count})
+}
+
+// newcomer is a user who was not there before, on an address of their own.
+func (t *Tenant) newcomer() *user {
+	c := &t.calm
+	c.signups++
+	n := len(c.users) + c.signups
+	return newUser(n, n, c.rng)
+}
+
+func (u *user) client(t *Tenant) *client {
+	return &client{addr: u.addr, ja3: u.agent.ja3, ja4: u.agent.ja4, userAgent: u.agent.raw, hostname: t.opts.CustomDomain,
+		country: u.country, asn: u.asn}
+}
+
+// startACLSummaries logs what the network ACLs did, every ten minutes while there are any.
+func (t *Tenant) startACLSummaries() {
+	var summarise func()
+	next := func() { t.after(summaryInterval, summarise) }
+	summarise = func() {
+		t.summariseACLs()
+		next()
+	}
+	next()
+}
+
+func (t *Tenant) summariseACLs() {
+	if len(t.acls) == 0 {
+		return
+	}
+	stats := make([]any, 0, len(t.acls))
+	for _, a := range t.acls {
+		stats = append(stats, map[string]any{
+			"acl_id": a.id, "action": a.compiled.action, "description": a.description, "priority": a.priority,
+			"match":               map[string]any{"successes": a.matched},
+			"total_request_count": map[string]any{"successes": a.seen},
+		})
+		a.matched, a.seen = 0, 0
+	}
+	ev := t.plainEvent("acls_summary", "Summary of network ACL matches")
+	ev["details"] = map[string]any{
+		"start_time": formatDate(t.now.Add(-summaryInterval)), "end_time": formatDate(t.now), "stats": stats,
+	}
+	t.emitMap(t.now, ev)
+}
