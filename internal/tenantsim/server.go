@@ -64,6 +64,11 @@ func (t *Tenant) serve(w http.ResponseWriter, r *http.Request) {
 	if f == nil || f.AfterApply || f.onlySlow() {
 		a := t.handle(req)
 		if f == nil || f.onlySlow() {
+			if a.status == http.StatusOK {
+				// The log is read by the tenant's clock. Refusals keep the real one, in
+				// which the rate limit and its reset are told.
+				w.Header().Set("Date", t.Now().Format(http.TimeFormat))
+			}
 			a.write(w)
 			return
 		}
