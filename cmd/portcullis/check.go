@@ -1,0 +1,83 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"portcullis/config"
+	"portcullis/internal/diag"
+)
+
+func newCheck(std stdio) *cobra.Command {
+	var file, output string
+	cmd := &cobra.Command{
+		Use:   "check [--config FILE] [PATH…]",
+		Short: "Find every problem in a configuration, rules and policies",
+		Long: `Check loads what run would load, and reports all problems at once, each with its
+place. A PATH is a YAML file or a folder of them; rules, policies and
+configurations are told apart by their keys. Without any, the shipped catalog
+is checked. Secrets are not read and nothing is contacted.
+
+Exit codes: 0 no problem, 1 problems, 2 wrong usage.`,
+		Example: `  portcullis check --config portcullis.yaml
+  portcullis check rules/
+  portcullis check -o json rules/my-rule.yaml`,
+		RunE: func(_ *cobra.Command, paths []string) error {
+			found, err := config.Check(file, paths)
+			var problems diag.Problems
+			if err != nil && !errors.As(err, &problems) {
+				return err
+			}
+			for _, w := range found.Warnings {
+				if output == "json" {
+					err = printJSON(std.out, problemJSON(w, "warning"))
+				} else {
+					_, err = fmt.Fprintf(std.err, "warning: %s\n", w.Head())
+				}
+				if err != nil {
+					return err
+				}
+			}
+			for _, p := range problems {
+				if output == "json" {
+					err = printJSON(std.out, problemJSON(p, "problem"))
+				} else {
+					_, err = fmt.Fprintln(std.out, p.String())
+				}
+				if err != nil {
+					return err
+				}
+			}
+			if output != "json" {
+				if _, err := fmt.Fprintf(std.out, "%s, %s and %s checked: %s\n", plural(found.Rules, "rule"), plural(found.Policies, "policy"),
+					plural(found.Configs, "configuration"), plural(len(problems), "problem")); err != nil {
+					return err
+				}
+			}
+			if len(problems) > 0 {
+				return failed()
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVarP(&file, "config", "c", "", "the daemon's `file`")
+	addOutput(cmd, &output, "text", "json")
+	return cmd
+}
+
+// problem is a problem as -o json prints it.
+type problem struct {
+	Kind string `json:"kind"`
+	File string `json:"file"`
+	Line int    `json:"line,omitempty"`
+	Col  int    `json:"col,omitempty"`
+	Key  string `json:"key,omitempty"`
+	Msg  string `json:"message"`
+	Hint string `json:"hint,omitempty"`
+}
+
+func problemJSON(p diag.Problem, kind string) problem {
+	return problem{Kind: kind, File: p.File, Line: p.Line, Col: p.Col, Key: p.Key, Msg: p.Msg, Hint: p.Hint}
+}

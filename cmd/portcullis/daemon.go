@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"portcullis/config"
+	"portcullis/internal/journal"
+	"portcullis/logstream"
+	"portcullis/responders"
+	"portcullis/responders/slack"
+)
+
+// daemonOptions is what the demo and tests set differently; the zero value is
+// the daemon as it ships.
+type daemonOptions struct {
+	now       func() time.Time // the clock of holds; time.Now if nil
+	every     time.Duration    // how often expiry is looked at
+	pollEvery time.Duration    // overrides every tenant's interval
+	indexLag  time.Duration    // see logstream.PollOptions
+	notifiers []responders.Notifier
+}
+
+// daemon is everything that runs for one configuration.
+type daemon struct {
+	cfg     *config.Config
+	opts    daemonOptions
+	log     *slog.Logger
+	journal *journal.Journal
+	letters *logstream.DeadLetter
+	slack   *slack.Slack
+	tenants []*tenant
+}
+
+// newDaemon opens the store and wires each tenant: source → journal → engine →
+// responder → notifiers. It is long because wiring is: one straight line in the
+// order of an event's way. Nothing runs yet.
+func newDaemon(ctx context.Context, cfg *config.Config, content *config.Loaded, log *slog.Logger, opts daemonOptions) (d *daemon, err error) {
+	if opts.now == nil {
+		opts.now = time.Now
+	}
+	d = &daemon{cfg: cfg, opts: opts, log: log}
+	jopts := journal.Options{Dir: cfg.StoreDir(), NATS: cfg.Store.NATS, CredsFile: cfg.CredsFile(), Logger: log}
+	if d.journal, err = journal.Open(ctx, jopts); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.close())
+		}
+	}()
+	if err := os.MkdirAll(cfg.StoreDir(), 0o700); err != nil {
+		return nil, fmt.Errorf("make the store's folder: %w", err)
+	}
+	if d.letters, err = logstream.OpenDeadLetter(filepath.Join(cfg.StoreDir(), "dead-letter.jsonl")); err != nil {
+		return nil, err
+	}
+	notifiers := opts.notifiers
+	if cfg.Slack != nil {
+		token, err := cfg.BotToken()
+		if err != nil {
+			return nil, err
+		}
+		kv, err := d.journal.KV(ctx, "slack")
+		if err != nil {
+			return nil, err
+		}
+		d.slack, err = slack.New(slack.Config{Token: token.Reveal(), Channel: cfg.Slack.Channel, APIURL: cfg.Slack.BaseURL},
+			slack.Options{Logger: log, Store: slackStore{kv}})
+		if err != nil {
+			return nil, err
+		}
+		notifiers = append(notifiers, d.slack)
+	} else if notifiers == nil {
+		notifiers = append(notifiers, slack.NewLog(log))
+	}
+	instance, err := instanceID(ctx, d.journal)
+	if err != nil {
+		return nil, err
+	}
+	for i := range cfg.Tenants {
+		t, err := newTenant(ctx, d, &cfg.Tenants[i], content, instance, notifiers)
+		if err != nil {
+			return nil, fmt.Errorf("tenant %s: %w", cfg.Tenants[i].Name, err)
+		}
+		d.tenants = append(d.tenants, t)
+	}
+	return d, nil
+}
+
+// run guards until ctx ends, and then stops in phases: sources first, then
+// responders finish what was found, then messages go out, and the store last.
+func (d *daemon) run(ctx context.Context) error {
+	defer func() {
+		if err := d.close(); err != nil {
+			d.log.Error("store not closed cleanly", "err", err)
+		}
+	}()
+	messages, stopMessages := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopMessages()
+	var messengers errgroup.Group
+	if d.slack != nil {
+		messengers.Go(func() error { return d.slack.Run(messages) })
+	}
+
+	responding, stopResponding := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopResponding()
+	sources, sourcesCtx := errgroup.WithContext(ctx)
+	var answerers errgroup.Group
+	for _, t := range d.tenants {
+		if err := t.recover(ctx); err != nil {
+			return fmt.Errorf("tenant %s: %w", t.cfg.Name, err)
+		}
+		answered := make(chan error, 1)
+		answerers.Go(func() error {
+			err := t.responder.Run(responding)
+			answered <- err
+			return err
+		})
+		sources.Go(func() error {
+			select { // a responder that cannot go on stops the intake
+			case err := <-answered:
+				if err != nil {
+					return fmt.Errorf("tenant %s: %w", t.cfg.Name, err)
+				}
+				return nil
+			case err := <-t.read(sourcesCtx):
+				return err
+			}
+		})
+	}
+	err := sources.Wait()
+	stopResponding()
+	err = errors.Join(err, answerers.Wait())
+	stopMessages()
+	return errors.Join(err, messengers.Wait())
+}
+
+// reload puts other rules, policies and tenant settings in place. Everything is
+// checked before anything is swapped.
+func (d *daemon) reload(cfg *config.Config, content *config.Loaded) error {
+	byName := map[string]*config.Tenant{}
+	for i := range cfg.Tenants {
+		byName[cfg.Tenants[i].Name] = &cfg.Tenants[i]
+	}
+	for _, t := range d.tenants {
+		next := byName[t.cfg.Name]
+		if next == nil || len(cfg.Tenants) != len(d.tenants) {
+			return errors.New("tenants were added or removed: that needs a restart")
+		}
+		if !sameConnection(t.cfg, next) {
+			return fmt.Errorf("tenant %s: domain, credentials, mode or source changed: that needs a restart", t.cfg.Name)
+		}
+	}
+	for _, t := range d.tenants {
+		if err := t.reload(byName[t.cfg.Name], content); err != nil {
+			return fmt.Errorf("tenant %s: %w", t.cfg.Name, err)
+		}
+	}
+	return nil
+}
+
+func (d *daemon) close() error {
+	var errs []error
+	if d.letters != nil {
+		errs = append(errs, d.letters.Close())
+	}
+	return errors.Join(append(errs, d.journal.Close())...)
+}

@@ -1,0 +1,365 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"portcullis/config"
+	"portcullis/detections"
+	"portcullis/logstream"
+	"portcullis/responders"
+)
+
+type replayFlags struct {
+	config, tenant, letters, output string
+	rules                           []string
+	respond                         bool
+	workers                         int
+}
+
+func newReplay(std stdio) *cobra.Command {
+	var f replayFlags
+	cmd := &cobra.Command{
+		Use:   "replay [--config FILE] [--rules DIR]… [--respond] FILE…",
+		Short: "Run events from files through the daemon's own engine",
+		Long: `Replay reads events from files (JSON lines, arrays, gzip, any of Auth0's
+envelopes; - is standard input) and prints the alerts that the daemon would have
+raised, one JSON object a line. The same events give the same alerts, whatever
+their order within the lateness of two minutes and however often they come.
+
+What cannot be read is told with file and line, counted, and kept in a
+dead-letter file; the rest goes on. --rules replaces the shipped rules.
+--respond adds what would have been done to whom; nothing is contacted.
+
+Exit codes: 0 all files were read (unreadable lines are told, not fatal),
+1 a file or a rule could not be read, 2 wrong usage.`,
+		Example: `  portcullis replay events.jsonl.gz
+  portcullis replay --config portcullis.yaml --respond yesterday.jsonl
+  zcat events.gz | portcullis replay --rules rules/ -o table -`,
+		RunE: func(cmd *cobra.Command, files []string) error {
+			if len(files) == 0 {
+				return usage("replay needs the files to read, or - for standard input")
+			}
+			return replay(cmd.Context(), std, f, files)
+		},
+	}
+	cmd.Flags().StringVarP(&f.config, "config", "c", "", "the daemon's `file`")
+	cmd.Flags().StringArrayVar(&f.rules, "rules", nil, "rules to run instead of the shipped ones: a file or `folder`; may be repeated")
+	cmd.Flags().BoolVar(&f.respond, "respond", false, "add what would have been done")
+	cmd.Flags().StringVar(&f.tenant, "tenant", "", "take all events as this `tenant`'s; else its name in each event counts")
+	cmd.Flags().StringVar(&f.letters, "dead-letter", "portcullis-dead-letter.jsonl", "`file` for what could not be read; made when needed")
+	cmd.Flags().IntVar(&f.workers, "workers", 0, "goroutines that decode; one for each core if 0")
+	addOutput(cmd, &f.output, "json", "table")
+	return cmd
+}
+
+// replayer holds one engine for each tenant found in the files.
+type replayer struct {
+	flags   replayFlags
+	content *config.Loaded
+	cfg     *config.Config
+	engines map[string]*detections.Engine
+	alerts  map[string]detections.Alert // the latest state of each, by tenant and id
+	rejects rejects
+}
+
+func replay(ctx context.Context, std stdio, f replayFlags, files []string) error {
+	var cfg *config.Config
+	var err error
+	if f.config != "" {
+		if cfg, err = config.Load(f.config); err != nil {
+			return err
+		}
+	}
+	content, err := config.LoadContent(cfg)
+	if err != nil {
+		return err
+	}
+	if len(f.rules) > 0 {
+		if content.Rules, err = config.LoadRules(cfg, f.rules); err != nil {
+			return err
+		}
+	}
+	if f.tenant == "" && cfg != nil && len(cfg.Tenants) == 1 {
+		f.tenant = cfg.Tenants[0].Name
+	}
+	r := &replayer{flags: f, content: content, cfg: cfg, engines: map[string]*detections.Engine{}, alerts: map[string]detections.Alert{},
+		rejects: rejects{std: std, path: f.letters}}
+	start := time.Now()
+	bar := newProgress(std)
+	src := logstream.NewFile(files, logstream.FileOptions{Stdin: std.in, Workers: f.workers, Reject: r.rejects.add, Progress: bar.show})
+	readErr := src.Run(ctx, r.deliver)
+	bar.done()
+	for _, e := range r.engines {
+		e.Settle()
+	}
+	if err := r.print(std); err != nil {
+		return err
+	}
+	r.summarise(std, time.Since(start))
+	if err := errors.Join(readErr, r.rejects.close()); err != nil {
+		return fmt.Errorf("replay: %w", err)
+	}
+	return nil
+}
+
+var tenantNamePath = mustPath("tenant_name")
+
+func (r *replayer) deliver(ctx context.Context, b logstream.Batch) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for i := range b.Events {
+		name := r.flags.tenant
+		if name == "" {
+			name, _ = b.Events[i].LookupString(tenantNamePath)
+		}
+		e, err := r.engine(name)
+		if err != nil {
+			return err
+		}
+		e.Ingest(&b.Events[i])
+	}
+	return nil
+}
+
+// engine returns the engine of a tenant, and makes it when it is new.
+func (r *replayer) engine(tenant string) (*detections.Engine, error) {
+	if e := r.engines[tenant]; e != nil {
+		return e, nil
+	}
+	opts := detections.Options{OnChange: func(c detections.Change) { r.alerts[tenant+"\x00"+c.Alert.ID] = c.Alert }}
+	if t := r.tenantConfig(tenant); t != nil && len(r.flags.rules) == 0 {
+		opts.Params = t.Params
+	}
+	if r.cfg != nil {
+		opts.Lateness = r.cfg.Rules.Lateness
+	}
+	e, err := detections.NewEngine(tenant, r.content.Rules, opts)
+	if err != nil {
+		return nil, err
+	}
+	r.engines[tenant] = e
+	return e, nil
+}
+
+func (r *replayer) tenantConfig(name string) *config.Tenant {
+	if r.cfg == nil {
+		return nil
+	}
+	for i := range r.cfg.Tenants {
+		if r.cfg.Tenants[i].Name == name {
+			return &r.cfg.Tenants[i]
+		}
+	}
+	return nil
+}
+
+// sorted lists the alerts in an order that depends on nothing but them.
+func (r *replayer) sorted() ([]detections.Alert, error) {
+	alerts := make([]detections.Alert, 0, len(r.alerts))
+	for _, a := range r.alerts {
+		alerts = append(alerts, a)
+	}
+	slices.SortFunc(alerts, func(a, b detections.Alert) int {
+		return cmp.Or(a.OpenedAt.Compare(b.OpenedAt), cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.ID, b.ID))
+	})
+	if !r.flags.respond {
+		return alerts, nil
+	}
+	incidents := map[string]*detections.Incidents{}
+	for i, a := range alerts {
+		t := responders.Tenant{Name: a.Tenant, Mode: responders.Observe}
+		if c := r.tenantConfig(a.Tenant); c != nil {
+			var err error
+			if t, err = responderTenant(c); err != nil {
+				return nil, err
+			}
+			t.Mode = responders.Observe // of a replay everything is hypothetical
+		}
+		if incidents[a.Tenant] == nil {
+			incidents[a.Tenant] = &detections.Incidents{}
+		}
+		in, _ := incidents[a.Tenant].Apply(detections.Change{Transition: detections.Opened, Alert: a})
+		alerts[i] = responders.WouldDo(t, r.content.Policies, r.content.Checkers(), a, in)
+	}
+	return alerts, nil
+}
+
+func (r *replayer) print(std stdio) error {
+	alerts, err := r.sorted()
+	if err != nil {
+		return err
+	}
+	if r.flags.output == "json" {
+		for _, a := range alerts {
+			if err := printJSON(std.out, a); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "OPENED\tSEVERITY\tRULE\tGROUP\tEVENTS\tRESOLVED\tWOULD DO")
+	for _, a := range alerts {
+		resolved := "open"
+		if a.ResolvedAt != nil {
+			resolved = a.ResolvedAt.Format("15:04:05")
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", a.OpenedAt.Format("2006-01-02 15:04:05"), a.Severity, a.Rule, groupOf(a), a.Count, resolved, wouldDo(a))
+	}
+	return w.Flush()
+}
+
+func groupOf(a detections.Alert) string {
+	parts := make([]string, 0, len(a.Group))
+	for k, v := range a.Group {
+		parts = append(parts, k+"="+printable(v))
+	}
+	slices.Sort(parts)
+	return cmp.Or(strings.Join(parts, " "), "-")
+}
+
+// printable keeps what an attacker chose from steering a terminal.
+func printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c < ' ' || c == 0x7f || c >= 0x80 && c < 0xa0 {
+			return '·'
+		}
+		return c
+	}, s)
+}
+
+func wouldDo(a detections.Alert) string {
+	parts := make([]string, 0, len(a.Responses))
+	for _, resp := range a.Responses {
+		text := strings.TrimSpace(strings.Join([]string{resp.Control, resp.Level, resp.Subject}, " "))
+		if resp.Outcome != "proposed" {
+			text = resp.Outcome + ": " + text + " (" + resp.Reason + ")"
+		}
+		parts = append(parts, text)
+	}
+	return cmp.Or(strings.Join(parts, "; "), "-")
+}
+
+// summarise tells on standard error what was read and what went wrong.
+func (r *replayer) summarise(std stdio, took time.Duration) {
+	var s detections.Stats
+	failed := map[string]detections.RuleError{}
+	for _, e := range r.engines {
+		es := e.Stats()
+		s.Events += es.Events
+		s.Duplicates += es.Duplicates
+		s.Late += es.Late
+		s.Future += es.Future
+		s.Undated += es.Undated
+		for id, re := range es.RuleErrors {
+			failed[id] = detections.RuleError{Count: failed[id].Count + re.Count, Last: re.Last}
+		}
+	}
+	fmt.Fprintf(std.err, "%d events in %.2f s, %s, %d duplicates, %d late, %d unreadable\n",
+		s.Events, took.Seconds(), plural(len(r.alerts), "alert"), s.Duplicates, s.Late, r.rejects.count)
+	if s.Future > 0 {
+		fmt.Fprintf(std.err, "%s set aside: stamped in the future\n", plural(int(s.Future), "event"))
+	}
+	if s.Undated > 0 {
+		fmt.Fprintf(std.err, "%s without a date: taken to be of their place in the file\n", plural(int(s.Undated), "event"))
+	}
+	for _, id := range sortedKeys(failed) {
+		fmt.Fprintf(std.err, "rule %s failed to evaluate %d times, the last time: %s\n", id, failed[id].Count, failed[id].Last)
+	}
+	if r.rejects.count > 0 {
+		fmt.Fprintf(std.err, "what could not be read is in %s\n", r.rejects.path)
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// rejects tells what could not be read, and keeps it.
+type rejects struct {
+	std    stdio
+	path   string
+	file   *logstream.DeadLetter
+	count  int64
+	failed error
+}
+
+// maxTold bounds how many unreadable places are named one by one.
+const maxTold = 20
+
+func (j *rejects) add(r logstream.Reject) {
+	j.count++
+	switch {
+	case j.count <= maxTold:
+		fmt.Fprintln(j.std.err, r.String())
+	case j.count == maxTold+1:
+		fmt.Fprintf(j.std.err, "more places could not be read: they are in %s\n", j.path)
+	}
+	if j.file == nil && j.failed == nil {
+		j.file, j.failed = logstream.OpenDeadLetter(filepath.Clean(j.path))
+	}
+	if j.file == nil {
+		return
+	}
+	if err := j.file.Write(r); err != nil && j.failed == nil {
+		j.failed = err
+	}
+}
+
+func (j *rejects) close() error {
+	if j.file != nil {
+		j.failed = errors.Join(j.failed, j.file.Close())
+	}
+	return j.failed
+}
+
+// progress shows on a terminal how far a replay is.
+type progress struct {
+	std   stdio
+	on    bool
+	start time.Time
+	next  time.Time
+}
+
+func newProgress(std stdio) *progress {
+	f, ok := std.err.(*os.File)
+	return &progress{std: std, on: ok && term.IsTerminal(int(f.Fd())), start: time.Now()}
+}
+
+func (p *progress) show(done, total int64) {
+	now := time.Now()
+	if !p.on || now.Before(p.next) {
+		return
+	}
+	p.next = now.Add(200 * time.Millisecond)
+	rate := float64(done) / 1e6 / max(now.Sub(p.start).Seconds(), 0.001)
+	if total > 0 {
+		fmt.Fprintf(p.std.err, "\r%3d %% of %.0f MB, %.0f MB/s ", done*100/total, float64(total)/1e6, rate)
+	} else {
+		fmt.Fprintf(p.std.err, "\r%.0f MB, %.0f MB/s ", float64(done)/1e6, rate)
+	}
+}
+
+func (p *progress) done() {
+	if p.on {
+		fmt.Fprint(p.std.err, "\r\033[K")
+	}
+}

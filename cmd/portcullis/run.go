@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"portcullis/config"
+	"portcullis/internal/auth0"
+)
+
+func newRun(std stdio) *cobra.Command {
+	var file, logFormat string
+	var verbose bool
+	cmd := &cobra.Command{
+		Use:   "run --config FILE",
+		Short: "Guard the tenants that a configuration names",
+		Long: `Run reads each tenant's log, evaluates the rules, and answers alerts as far as
+the tenant's mode allows: observe says what would be done, propose asks,
+enforce does. It runs until it gets SIGTERM or SIGINT and then finishes what it
+has begun. SIGHUP reads the configuration, rules and policies again; what is
+wrong there is told, and nothing is changed.
+
+Exit codes: 0 clean stop, 1 cannot go on, 2 wrong usage.`,
+		Example: `  portcullis run --config portcullis.yaml
+  portcullis run --config portcullis.yaml --log-format json
+  kill -HUP $(pidof portcullis)             # reload`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if file == "" {
+				return usage("run needs --config FILE")
+			}
+			if logFormat != "text" && logFormat != "json" {
+				return usage("--log-format %s is unknown: one of text, json", logFormat)
+			}
+			log := newLogger(std.err, logFormat, verbose)
+			cfg, content, err := load(file)
+			if err != nil {
+				return err
+			}
+			for _, w := range cfg.Warnings {
+				log.Warn("configuration", "at", w.Head())
+			}
+			d, err := newDaemon(cmd.Context(), cfg, content, log, daemonOptions{})
+			if err != nil {
+				return err
+			}
+			for _, t := range d.tenants {
+				t.sayConnection(cmd.Context())
+			}
+			ctx, stop := context.WithCancel(cmd.Context())
+			defer stop()
+			go d.reloadOnSignal(ctx, file)
+			log.Info("portcullis guards", "tenants", len(d.tenants), "rules", len(content.Rules.Rules), "policies", len(content.Policies))
+			err = d.run(ctx)
+			log.Info("portcullis stopped", "err", err)
+			return err
+		},
+	}
+	cmd.Flags().StringVarP(&file, "config", "c", "", "the daemon's `file`")
+	cmd.Flags().StringVar(&logFormat, "log-format", "text", "how to log: text or json")
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log what is usually not worth it")
+	return cmd
+}
+
+// load reads the configuration and all it names.
+func load(file string) (*config.Config, *config.Loaded, error) {
+	cfg, err := config.Load(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	content, err := config.LoadContent(cfg)
+	return cfg, content, err
+}
+
+// reloadOnSignal reloads on each SIGHUP until ctx ends.
+func (d *daemon) reloadOnSignal(ctx context.Context, file string) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+		}
+		cfg, content, err := load(file)
+		if err == nil {
+			err = d.reload(cfg, content)
+		}
+		if err != nil {
+			d.log.Error("not reloaded, everything stays as it was", "err", err)
+			continue
+		}
+		d.log.Info("reloaded", "rules", len(content.Rules.Rules), "policies", len(content.Policies))
+	}
+}
+
+// sayConnection tells at once whether the tenant's credentials work. The daemon
+// goes on either way: what fails is tried again, and the feed is blind so long.
+func (t *tenant) sayConnection(ctx context.Context) {
+	err := t.api.Check(ctx)
+	switch {
+	case err == nil:
+		t.log.Info("tenant connected", "domain", t.cfg.Domain, "mode", t.cfg.Mode)
+	case errors.Is(err, auth0.ErrCredentials):
+		t.log.Error("tenant refuses the credentials: set client_id and its secret, then restart", "err", err)
+	default:
+		t.log.Error("tenant not reached, trying on", "err", err)
+	}
+}

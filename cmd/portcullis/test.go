@@ -1,0 +1,109 @@
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"portcullis/catalog"
+	"portcullis/config"
+	"portcullis/detections"
+)
+
+func newTest(std stdio) *cobra.Command {
+	var file, output string
+	cmd := &cobra.Command{
+		Use:   "test [--config FILE] [PATH…]",
+		Short: "Run the rules' own tests",
+		Long: `Test runs the tests that stand in rule files: their events go through the
+engine that the daemon runs, and the alerts that come out are compared with the
+expected ones. A PATH is a rule file or a folder of them. Without any, the
+shipped rules are tested. --config lends its lists.
+
+Exit codes: 0 all pass, 1 failures or problems, 2 wrong usage.`,
+		Example: `  portcullis test
+  portcullis test rules/
+  portcullis test -o json rules/my-rule.yaml`,
+		RunE: func(_ *cobra.Command, paths []string) error {
+			set, err := rulesToTest(file, paths)
+			if err != nil {
+				return err
+			}
+			passed, bad, without := 0, 0, []string{}
+			for _, r := range set.Rules {
+				if len(r.Tests) == 0 {
+					without = append(without, r.ID)
+				}
+				for _, res := range set.RunTests(r, testFolder(r)) {
+					if len(res.Failures) == 0 {
+						passed++
+					} else {
+						bad++
+					}
+					if err := printTest(std, output, res); err != nil {
+						return err
+					}
+				}
+			}
+			if output != "json" {
+				for _, id := range without {
+					fmt.Fprintf(std.out, "none  %s: the rule has no test\n", id)
+				}
+				if _, err := fmt.Fprintf(std.out, "%d passed, %d failed\n", passed, bad); err != nil {
+					return err
+				}
+			}
+			if bad > 0 {
+				return failed()
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVarP(&file, "config", "c", "", "the daemon's `file`, for its lists")
+	addOutput(cmd, &output, "text", "json")
+	return cmd
+}
+
+func rulesToTest(file string, paths []string) (*detections.RuleSet, error) {
+	var cfg *config.Config
+	if file != "" {
+		var err error
+		if cfg, err = config.Load(file); err != nil {
+			return nil, err
+		}
+	}
+	if len(paths) == 0 {
+		content, err := config.LoadContent(cfg)
+		if err != nil {
+			return nil, err
+		}
+		return content.Rules, nil
+	}
+	return config.LoadRules(cfg, paths)
+}
+
+// testFolder is where a rule's tests find the files they name: beside the rule.
+func testFolder(r *detections.Rule) fs.FS {
+	if _, shipped := strings.CutPrefix(r.File(), "catalog/"); shipped {
+		return catalog.FS
+	}
+	return os.DirFS(filepath.Dir(r.File()))
+}
+
+func printTest(std stdio, output string, res detections.TestResult) error {
+	if output == "json" {
+		return printJSON(std.out, map[string]any{
+			"rule": res.Rule, "test": res.Name, "file": res.File, "line": res.Line, "passed": len(res.Failures) == 0, "failures": res.Failures,
+		})
+	}
+	if len(res.Failures) == 0 {
+		_, err := fmt.Fprintf(std.out, "ok    %s: %s\n", res.Rule, res.Name)
+		return err
+	}
+	_, err := fmt.Fprintf(std.out, "FAIL  %s: %s\n      %s:%d\n      %s\n", res.Rule, res.Name, res.File, res.Line, strings.Join(res.Failures, "\n      "))
+	return err
+}
