@@ -36,15 +36,9 @@ func LoadContent(c *Config, extraRules ...string) (*Loaded, error) {
 	}
 	var problems diag.Problems
 	out := &Loaded{}
-	lists, err := detections.ReadLists(catalog.FS, "lists")
+	lists, err := c.lists()
 	if err != nil {
 		return nil, err
-	}
-	for name, entries := range c.Rules.Lists {
-		if shipped := lists[name]; shipped != nil {
-			entries = append(shipped.Entries(), entries...)
-		}
-		lists[name] = detections.NewList(entries...)
 	}
 	out.Lists = lists
 
@@ -82,6 +76,40 @@ func LoadContent(c *Config, extraRules ...string) (*Loaded, error) {
 	}
 	problems = append(problems, c.checkTenants(out)...)
 	return out, problems.Err()
+}
+
+// LoadRules reads rules from files and folders alone, with the lists of c; a
+// nil c means the shipped lists.
+func LoadRules(c *Config, paths []string) (*detections.RuleSet, error) {
+	if c == nil {
+		c = defaults()
+	}
+	lists, err := c.lists()
+	if err != nil {
+		return nil, err
+	}
+	files, problems := collect("rules", false, paths)
+	set, err := detections.Load(files, lists)
+	problems, err = merge(problems, err)
+	if err != nil {
+		return nil, err
+	}
+	return set, problems.Err()
+}
+
+// lists are the shipped lists with what the file adds to them.
+func (c *Config) lists() (detections.Lists, error) {
+	lists, err := detections.ReadLists(catalog.FS, "lists")
+	if err != nil {
+		return nil, err
+	}
+	for name, entries := range c.Rules.Lists {
+		if shipped := lists[name]; shipped != nil {
+			entries = append(shipped.Entries(), entries...)
+		}
+		lists[name] = detections.NewList(entries...)
+	}
+	return lists, nil
 }
 
 // Checkers are the controls as far as files can be checked against them.

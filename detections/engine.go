@@ -251,6 +251,16 @@ func (e *Engine) Watermark() time.Time {
 	return msTime(e.watermark())
 }
 
+// Memory is how far back an event can still matter to a window or an open
+// alert.
+func (e *Engine) Memory() time.Duration {
+	longest := time.Duration(0)
+	for _, r := range e.rules {
+		longest = max(longest, r.Window+r.Quiet)
+	}
+	return longest + e.opts.Lateness
+}
+
 func (e *Engine) watermark() int64 { return e.newest - e.opts.Lateness.Milliseconds() }
 
 func (e *Engine) ruleFailed(c *compiled, err error) {

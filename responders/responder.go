@@ -205,6 +205,13 @@ func (r *Responder) SetPolicies(t Tenant, policies []*Policy) {
 	r.mu.Unlock()
 }
 
+// NeverTouch is the list in force.
+func (r *Responder) NeverTouch() NeverTouch {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.tenant.NeverTouch
+}
+
 func (r *Responder) wakeUp() {
 	select {
 	case r.wake <- struct{}{}:

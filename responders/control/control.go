@@ -3,8 +3,11 @@
 package control
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"portcullis/responders/hold"
@@ -17,15 +20,24 @@ type Store interface {
 	Delete(ctx context.Context, key string) error
 }
 
-// ErrUnsupported is wrapped by the error of a Setting that the tenant does not
-// have or does not let us change: plan, scope. Trying again does not help.
-var ErrUnsupported = errors.New("the tenant does not allow it")
+var (
+	// ErrUnsupported is wrapped by the error of a Setting that the tenant does not
+	// have or does not let us change: plan, scope. Nothing was applied, and trying
+	// again does not help.
+	ErrUnsupported = errors.New("the tenant does not allow it")
+	// ErrNotApplied is wrapped by the error of a write that certainly did nothing,
+	// for instance because the tenant's rate limit is used up.
+	ErrNotApplied = errors.New("not applied")
+	// ErrStore is wrapped when the store fails. Without memory nothing can be
+	// written safely.
+	ErrStore = errors.New("the store failed")
+)
 
 // Report is what one reconciliation found and did.
 type Report struct {
 	Changes []Change
 	Notes   []string // what a person should know, one sentence each
-	Again   bool     // somebody wrote at the same time: look again
+	Again   bool     // the tenant does not show what was written, perhaps since somebody wrote at the same time: nothing is settled, look again
 }
 
 // Change is one field that was written.
@@ -54,7 +66,7 @@ func inForce(holds []*hold.Hold, now time.Time) []*hold.Hold {
 // Fail ends holds that the tenant will never give.
 func Fail(holds []*hold.Hold, now time.Time, why string) {
 	for _, h := range holds {
-		h.State, h.Note, h.Ended = hold.Failed, why, now
+		h.State, h.Note, h.Trouble, h.Ended = hold.Failed, why, "", now
 	}
 }
 
@@ -62,7 +74,28 @@ func Fail(holds []*hold.Hold, now time.Time, why string) {
 func Settle(holds []*hold.Hold, now time.Time) {
 	for _, h := range holds {
 		if h.State == hold.Releasing {
-			h.State, h.Ended = hold.Released, now
+			h.State, h.Trouble, h.Ended = hold.Released, "", now
 		}
 	}
+}
+
+// Save keeps doc under a key, or forgets the key when doc is empty. What the
+// store has already is not written again. The error wraps [ErrStore].
+func Save(ctx context.Context, store Store, key string, doc any, empty bool) error {
+	data, err := json.Marshal(doc)
+	if err != nil {
+		return err
+	}
+	was, had, err := store.Get(ctx, key)
+	switch {
+	case err != nil:
+	case empty && had:
+		err = store.Delete(ctx, key)
+	case !empty && (!had || !bytes.Equal(was, data)):
+		err = store.Put(ctx, key, data)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrStore, err)
+	}
+	return nil
 }

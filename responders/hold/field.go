@@ -36,7 +36,7 @@ type Memory struct {
 	Applied   string          `json:"applied"`             // the last value known to be in force
 	Intent    *string         `json:"intent,omitempty"`    // written ahead of a change that may or may not have landed
 	IntentAt  time.Time       `json:"intent_at,omitzero"`  // when
-	Overruled map[string]bool `json:"overruled,omitempty"` // holds that a human's weaker choice came after, by id
+	Overruled map[string]bool `json:"overruled,omitempty"` // claims that a human's weaker choice came after
 }
 
 // Finding is what a look at a field showed.
@@ -48,14 +48,18 @@ const (
 	Landed     Finding = "landed"     // our write was in force before we could note it
 	Tightened  Finding = "tightened"  // somebody else made it stricter
 	Loosened   Finding = "loosened"   // somebody else made it weaker
-	Foreign    Finding = "foreign"    // somebody else set a value outside the order
+	Foreign    Finding = "foreign"    // somebody else set a value, and the order does not know it or the one before
 	FirstSight Finding = "first_seen" // nothing was known of the field
 )
 
 // Look compares an observed value with what is known and returns what is known
-// now. holds are the ids of the holds in force on the field: a human's weaker
-// choice overrules them, and only them. m is nil when nothing is known yet.
-func (o Order) Look(m *Memory, observed string, holds []string) (Memory, Finding) {
+// now. claims are the keys of the claims on the field: a human's choice that is
+// not stricter overrules them, and only them. m is nil when nothing is known yet.
+//
+// Two things no value can show, only the tenant's log: a human who sets the very
+// value that is applied or intended, and one whose change our own write buried
+// before anybody read it. Both look as if nobody had been there.
+func (o Order) Look(m *Memory, observed string, claims []string) (Memory, Finding) {
 	if m == nil {
 		return Memory{Baseline: observed, Applied: observed}, FirstSight
 	}
@@ -70,25 +74,28 @@ func (o Order) Look(m *Memory, observed string, holds []string) (Memory, Finding
 		out.Applied, out.Intent = observed, nil
 		return out, Landed
 	}
+	finding := Foreign
+	if o.Stricter(observed, m.Applied) {
+		finding = Tightened
+	} else if o.Stricter(m.Applied, observed) {
+		finding = Loosened
+	}
 	out.Baseline, out.Applied, out.Intent = observed, observed, nil
-	switch {
-	case o.Stricter(observed, m.Applied):
-		return out, Tightened
-	case o.Stricter(m.Applied, observed):
+	if finding != Tightened {
+		// Where no order tells whether the choice is weaker, it is not fought either.
 		if out.Overruled == nil {
 			out.Overruled = map[string]bool{}
 		}
-		for _, id := range holds {
-			out.Overruled[id] = true
+		for _, key := range claims {
+			out.Overruled[key] = true
 		}
-		return out, Loosened
 	}
-	return out, Foreign
+	return out, finding
 }
 
 // Claim is the value that one hold asks of a field.
 type Claim struct {
-	Hold  string // id
+	Hold  string // the hold's Key
 	Value string
 }
 

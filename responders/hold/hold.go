@@ -7,6 +7,7 @@ package hold
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"strconv"
 	"time"
 )
 
@@ -47,11 +48,14 @@ type Hold struct {
 	Reason   string        `json:"reason"`
 	Mode     string        `json:"mode"`
 	State    State         `json:"state"`
-	Note     string        `json:"note,omitempty"` // why the state is what it is
+	Note     string        `json:"note,omitempty"`    // why the state is what it is
+	Trouble  string        `json:"trouble,omitempty"` // why the tenant is not brought to it yet
+	Kept     string        `json:"kept,omitempty"`    // why it lives on past its end
 	Created  time.Time     `json:"created"`
-	Expires  time.Time     `json:"expires"` // when it ends unless renewed
-	TTL      time.Duration `json:"ttl"`     // time to live after the latest evidence
-	MaxTTL   time.Duration `json:"max_ttl"` // it ends so long after Created at the latest
+	Expires  time.Time     `json:"expires"`           // when it ends unless renewed
+	TTL      time.Duration `json:"ttl"`               // time to live after the latest evidence
+	MaxTTL   time.Duration `json:"max_ttl"`           // it ends so long after Created at the latest
+	Evidence time.Time     `json:"evidence,omitzero"` // the latest that asked for it
 	Renewals int           `json:"renewals"`
 	From     string        `json:"from,omitempty"` // the setting before, for people
 	To       string        `json:"to,omitempty"`   // the setting asked for, for people
@@ -65,14 +69,38 @@ func ID(tenant, control, level, subject string, c Cause) string {
 	return "hd_" + hex.EncodeToString(sum[:6])
 }
 
+// Key names this life of the hold: a hold that ended and is asked for anew has
+// the same ID and another key, so that what overruled the one before does not
+// bind it.
+func (h *Hold) Key() string {
+	return h.ID + "@" + strconv.FormatInt(h.Created.UnixMilli(), 10)
+}
+
+// LastEnd is the latest time that the hold may live to; the zero time when it
+// has no bound.
+func (h *Hold) LastEnd() time.Time {
+	if h.MaxTTL <= 0 {
+		return time.Time{}
+	}
+	return h.Created.Add(h.MaxTTL)
+}
+
+// Until is t, or the hold's last end if that comes before.
+func (h *Hold) Until(t time.Time) time.Time {
+	if last := h.LastEnd(); !last.IsZero() && t.After(last) {
+		return last
+	}
+	return t
+}
+
 // Renew lets the hold live on for its TTL after evidence at time t, never
 // beyond its MaxTTL and never shorter than it already does. It reports whether
 // the end moved.
 func (h *Hold) Renew(t time.Time) bool {
-	end := t.Add(h.TTL)
-	if h.MaxTTL > 0 && end.After(h.Created.Add(h.MaxTTL)) {
-		end = h.Created.Add(h.MaxTTL)
+	if t.After(h.Evidence) {
+		h.Evidence = t
 	}
+	end := h.Until(t.Add(h.TTL))
 	if !end.After(h.Expires) {
 		return false
 	}

@@ -71,10 +71,14 @@ func (s setting) Write(ctx context.Context, fields map[string]string, op string)
 }
 
 // explain marks the errors that trying again does not help: 403 for a missing
-// scope or plan, 404 when bot detection was never set up.
+// scope or plan, 404 when bot detection was never set up; and those of writes
+// that did nothing.
 func explain(err error) error {
-	if errors.Is(err, auth0.ErrForbidden) || errors.Is(err, auth0.ErrNotFound) {
+	switch {
+	case errors.Is(err, auth0.ErrForbidden) || errors.Is(err, auth0.ErrNotFound):
 		return fmt.Errorf("%w: %w", control.ErrUnsupported, err)
+	case errors.Is(err, auth0.ErrRateLimited) || errors.Is(err, auth0.ErrInvalid) || errors.Is(err, auth0.ErrReadOnly):
+		return fmt.Errorf("%w: %w", control.ErrNotApplied, err)
 	}
 	return err
 }

@@ -1,0 +1,36 @@
+# The ordinary tests are `go test ./...`. These are the long forms and helpers.
+
+FUZZTIME ?= 1m
+
+.PHONY: all test race lint fuzz bench demo build
+
+all: lint test
+
+build:
+	CGO_ENABLED=0 go build -trimpath -o portcullis ./cmd/portcullis
+
+test:
+	go test ./...
+
+race:
+	go test -race ./...
+
+lint:
+	gofmt -l $$(git ls-files '*.go')
+	go vet ./...
+	go tool staticcheck ./...
+
+# Every fuzz target, one after the other, FUZZTIME each.
+fuzz:
+	@set -e; for pkg in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "== $$pkg $$target"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$pkg; \
+		done; \
+	done
+
+bench:
+	go run ./bench
+
+demo:
+	go run ./cmd/portcullis demo
