@@ -65,7 +65,7 @@ func (t *translator) aggregate(n *ast.CallNode, fn string) ast.Node {
 	}
 	a := aggregate{fn: fn, text: text, name: fmt.Sprintf("agg:%d", len(t.aggs))}
 	if len(n.Arguments) == 1 {
-		t.aggregates = false // none inside another
+		t.aggregates, t.inAggregate = false, true
 		c := t.config()
 		arg := n.Arguments[0]
 		if f.pred {
@@ -74,7 +74,7 @@ func (t *translator) aggregate(n *ast.CallNode, fn string) ast.Node {
 			arg = t.value(arg)
 		}
 		a.arg = t.finish(arg, c, text)
-		t.aggregates = true
+		t.aggregates, t.inAggregate = true, false
 	}
 	t.aggs = append(t.aggs, a)
 	return at(n, &ast.IdentifierNode{Value: a.name})
@@ -166,10 +166,10 @@ func (m *mean) add(v any) {
 }
 func (m *mean) value() any {
 	switch {
+	case math.IsInf(m.sum, 0) || math.IsNaN(m.sum) || m.n == 0 && !m.total:
+		return nil
 	case m.total:
 		return m.sum
-	case m.n == 0:
-		return nil
 	}
 	return m.sum / float64(m.n)
 }
@@ -203,11 +203,13 @@ func each(v any, visit func(any)) {
 // bound is the value that no sub-window of events can pass: the aggregate over
 // all of them, or the number of events that have a value where that is cheaper.
 func (a *aggregate) bound(present int) any {
-	switch a.fn {
-	case "max":
+	switch {
+	case a.fn != "max" && a.fn != "min":
+		return present
+	case present == 0:
+		return nil
+	case a.fn == "max":
 		return math.Inf(1)
-	case "min":
-		return math.Inf(-1)
 	}
-	return present
+	return math.Inf(-1)
 }

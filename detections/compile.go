@@ -21,8 +21,13 @@ type compiled struct {
 	nHaving  int         // so many of them belong to having
 	rises    bool        // having is judged as events come
 	evidence []namedProgram
-	fields   []field // every event field that its expressions name
+	fields   []field  // every event field that its expressions name
+	lists    []string // every list that they name
 }
+
+// slides reports whether the rule is judged as events come, over the window
+// that ends with each. All others are judged when a window closes.
+func (c *compiled) slides() bool { return c.rises || c.having == nil }
 
 // field is an event field under the name that expressions use.
 type field struct {
@@ -46,7 +51,9 @@ func compile(r *Rule, overrides map[string]any, lists Lists, d *yamldoc.Decoder)
 		}
 	}
 	t := newTranslator(c.params, lists)
-	if n, _, ok := t.parse(r.Where.Value); ok {
+	if !r.Where.Given() {
+		// Reported as missing.
+	} else if n, _, ok := t.parse(r.Where.Value); ok {
 		if types, ok := typesOf(n, lists); ok {
 			slices.Sort(types)
 			c.types = slices.Compact(types)
@@ -102,6 +109,7 @@ func compile(r *Rule, overrides map[string]any, lists Lists, d *yamldoc.Decoder)
 			d.Report(n, "params."+name, "is used nowhere in the rule")
 		}
 	}
+	c.lists = keys(t.named)
 	for _, name := range keys(t.fields) {
 		c.fields = append(c.fields, field{name, t.fields[name]})
 	}

@@ -13,8 +13,10 @@ type entry struct {
 	id     string
 	vals   []any // the value for each aggregate of the rule
 	entity [4]string
-	late   bool // arrived behind the watermark
+	behind int64 // the watermark when it arrived late; 0 when it was in time
 }
+
+func (a *entry) isLate() bool { return a.behind != 0 }
 
 func (a *entry) compare(b *entry) int {
 	switch {
@@ -37,12 +39,15 @@ type episode struct {
 	opened   int64
 	lastTrue int64 // when the condition held last
 	late     bool
-	count    int
-	first    []string // ids
-	last     []string // ids of the latest, a ring
-	next     int      // where the ring goes on
-	entities [4]map[string]struct{}
-	evidence []accumulator // one for each aggregate of the rule
+	// lateUntil is the highest watermark at which one of its entries arrived
+	// late; 0 when all came in time.
+	lateUntil int64
+	count     int
+	first     []string // ids
+	last      []string // ids of the latest, a ring
+	next      int      // where the ring goes on
+	entities  [4]map[string]struct{}
+	evidence  []accumulator // one for each aggregate of the rule
 }
 
 // maxIDs bounds each of the first and the latest ids, maxEntities each kind of
@@ -63,6 +68,7 @@ func newEpisode(c *compiled, at int64) *episode {
 // absorb adds an event to the episode.
 func (ep *episode) absorb(e *entry) {
 	ep.count++
+	ep.lateUntil = max(ep.lateUntil, e.behind)
 	if len(ep.first) < maxIDs {
 		ep.first = append(ep.first, e.id)
 	} else if len(ep.last) < maxIDs {

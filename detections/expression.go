@@ -1,7 +1,6 @@
 package detections
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -49,13 +48,16 @@ func (p *program) holds(m *vm.VM, e env) (bool, error) {
 
 // translator rewrites the expressions of one rule.
 type translator struct {
-	params     map[string]any
-	lists      Lists
-	aggregates bool // aggregate functions may be used
-	inPred     int  // depth of nested predicates
+	params      map[string]any
+	lists       Lists
+	aggregates  bool // aggregate functions may be used
+	inAggregate bool // in the argument of one
+	inPred      int  // depth of nested predicates
+	temps       int  // names given to first arguments
 
 	fields map[string]logstream.Path // event fields that were named
 	used   map[string]bool           // parameters that were named
+	named  map[string]bool           // lists that were named
 	aggs   []aggregate               // aggregates that were named
 
 	problems []exprProblem
@@ -67,7 +69,7 @@ type exprProblem struct {
 }
 
 func newTranslator(params map[string]any, lists Lists) *translator {
-	return &translator{params: params, lists: lists, fields: map[string]logstream.Path{}, used: map[string]bool{}}
+	return &translator{params: params, lists: lists, fields: map[string]logstream.Path{}, used: map[string]bool{}, named: map[string]bool{}}
 }
 
 func (t *translator) fail(n ast.Node, format string, args ...any) ast.Node {
@@ -97,25 +99,6 @@ func (t *translator) config() *conf.Config {
 		delete(c.Builtins, name)
 	}
 	return c
-}
-
-// parse reads an expression and reports what is wrong with its syntax.
-func (t *translator) parse(text string) (ast.Node, *conf.Config, bool) {
-	c := t.config()
-	tree, err := parser.ParseWithConfig(text, c)
-	if err != nil {
-		t.problems = append(t.problems, problemOf(err))
-		return nil, nil, false
-	}
-	return tree.Node, c, true
-}
-
-func problemOf(err error) exprProblem {
-	var fe *file.Error
-	if errors.As(err, &fe) {
-		return exprProblem{fe.Location, fe.Message}
-	}
-	return exprProblem{file.Location{}, err.Error()}
 }
 
 // finish checks and compiles a rewritten tree.
@@ -162,6 +145,9 @@ func (t *translator) operand(text string) *program {
 func (t *translator) report(d *yamldoc.Decoder, text yamldoc.Text, key string) {
 	for _, p := range t.problems {
 		d.ReportAt(text, p.loc.From, max(p.loc.To, p.loc.From+1), key, "%s", p.msg)
+		if last := &d.Problems[len(d.Problems)-1]; p.msg == endsEarly && strings.Contains(d.Src.Line(last.Line), " #") {
+			last.Hint = "a # after a space begins a comment: put the expression in quotes"
+		}
 	}
 	t.problems = nil
 }
@@ -199,7 +185,30 @@ func (t *translator) cond(n ast.Node, negate bool) ast.Node {
 			}
 		}
 	}
+	if what := noCondition(n); what != "" {
+		return t.fail(n, "a condition is needed, not %s", what)
+	}
 	return at(n, call(pick(negate, "__false", "__true"), t.value(n)))
+}
+
+// noCondition names what can be neither true nor false; "" for the rest.
+func noCondition(n ast.Node) string {
+	switch n := n.(type) {
+	case *ast.IntegerNode, *ast.FloatNode:
+		return "a number"
+	case *ast.StringNode:
+		return "a text"
+	case *ast.NilNode:
+		return "nil"
+	case *ast.ArrayNode, *ast.MapNode:
+		return "a collection"
+	case *ast.BinaryNode:
+		switch n.Operator {
+		case "+", "-", "*", "/", "%", "**", "^":
+			return "the result of " + n.Operator
+		}
+	}
+	return ""
 }
 
 func (t *translator) matches(n *ast.BinaryNode, negate bool) ast.Node {
@@ -209,10 +218,16 @@ func (t *translator) matches(n *ast.BinaryNode, negate bool) ast.Node {
 	}
 	re, err := regexp.Compile(pattern.Value)
 	if err != nil {
-		return t.fail(pattern, "%s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+		msg := strings.TrimPrefix(err.Error(), "error parsing regexp: ")
+		if lookAround.MatchString(pattern.Value) {
+			msg += " (RE2 knows no look-around and no back-references)"
+		}
+		return t.fail(pattern, "%s", msg)
 	}
 	return at(n, call(pick(negate, "__not_matches", "__matches"), t.value(n.Left), at(pattern, &ast.ConstantNode{Value: re})))
 }
+
+var lookAround = regexp.MustCompile(`\(\?<?[=!]|\\[1-9]`)
 
 // value rewrites n where its value is wanted.
 func (t *translator) value(n ast.Node) ast.Node {
@@ -234,7 +249,7 @@ func (t *translator) value(n ast.Node) ast.Node {
 		case "??":
 			return at(n, &ast.BinaryNode{Operator: "??", Left: t.value(n.Left), Right: t.value(n.Right)})
 		case "..":
-			return at(n, &ast.BinaryNode{Operator: "..", Left: t.value(n.Left), Right: t.value(n.Right)})
+			return t.fail(n, "ranges are not part of the rule language")
 		}
 		return t.cond(n, false)
 	case *ast.ConditionalNode:
@@ -280,7 +295,13 @@ func (t *translator) name(n ast.Node, path string) ast.Node {
 			return t.name(n, rest)
 		}
 	}
-	if !slices.Contains(logstream.KnownFields(), root) {
+	if root, _ := strings.CutSuffix(root, "[*]"); !slices.Contains(logstream.KnownFields(), root) {
+		switch {
+		case t.lists[root] != nil:
+			return t.fail(n, "unknown name %s (did you mean lists.%s?)", root, root)
+		case t.params[root] != nil:
+			return t.fail(n, "unknown name %s (did you mean params.%s?)", root, root)
+		}
 		return t.fail(n, "unknown name %s%s", root, diag.DidYouMean(root, append(logstream.KnownFields(), "params", "lists")))
 	}
 	p, err := logstream.ParsePath(path)
@@ -302,6 +323,7 @@ func (t *translator) list(n ast.Node) (ast.Node, bool) {
 	if l == nil {
 		return t.fail(n, "unknown list %s%s", name, diag.DidYouMean(name, t.lists.Names())), true
 	}
+	t.named[name] = true
 	return at(n, &ast.ConstantNode{Value: l}), true
 }
 
@@ -311,12 +333,15 @@ func (t *translator) call(n *ast.CallNode) ast.Node {
 		return t.fail(n, "methods are not part of the rule language")
 	}
 	if _, ok := aggregateFuncs[callee.Value]; ok {
-		if !t.aggregates {
-			return t.fail(n, "%s() counts over a window, which where does not have: use it in having or evidence", callee.Value)
+		switch {
+		case t.inAggregate:
+			return t.fail(n, "%s() cannot stand inside another aggregate", callee.Value)
+		case !t.aggregates:
+			return t.fail(n, "%s() needs a window of events: use it in having or evidence", callee.Value)
 		}
 		return t.aggregate(n, callee.Value)
 	}
-	return t.fail(n, "unknown function %s%s", callee.Value, diag.DidYouMean(callee.Value, append(aggregateNames(), keys(conf.CreateNew().Builtins)...)))
+	return t.fail(n, "unknown function %s%s", callee.Value, diag.DidYouMean(callee.Value, append(aggregateNames(), keys(t.config().Builtins)...)))
 }
 
 // builtin rewrites the arguments of one of expr's own functions. With its first
@@ -332,7 +357,9 @@ func (t *translator) builtin(n *ast.BuiltinNode) ast.Node {
 			continue
 		}
 		overCollection = true
-		t.inPred++
+		if t.inPred++; t.inPred > maxPredicates {
+			return t.fail(n, "predicates are nested more than %d deep", maxPredicates)
+		}
 		var body ast.Node
 		switch n.Name {
 		case "map", "groupBy", "sortBy", "sum", "reduce":
@@ -346,15 +373,19 @@ func (t *translator) builtin(n *ast.BuiltinNode) ast.Node {
 	if len(out.Arguments) == 0 {
 		return at(n, out)
 	}
-	first := out.Arguments[0]
 	if overCollection {
-		out.Arguments[0] = call("__elements", first)
+		out.Arguments[0] = call("__elements", out.Arguments[0])
 		return at(n, out)
 	}
-	return at(n, &ast.ConditionalNode{
+	// Under a name: written twice, nested calls would double at every level.
+	t.temps++
+	first := &ast.IdentifierNode{Value: fmt.Sprintf("first:%d", t.temps)}
+	value := out.Arguments[0]
+	out.Arguments[0] = first
+	return at(n, &ast.VariableDeclaratorNode{Name: first.Value, Value: value, Expr: &ast.ConditionalNode{
 		Cond: &ast.BinaryNode{Operator: "==", Left: first, Right: &ast.NilNode{}},
-		Exp1: &ast.NilNode{}, Exp2: at(n, out),
-	})
+		Exp1: &ast.NilNode{}, Exp2: at(n, call("__plain", at(n, out))),
+	}})
 }
 
 // dottedPath spells a chain of members as one path: details.request.path,
@@ -362,7 +393,7 @@ func (t *translator) builtin(n *ast.BuiltinNode) ast.Node {
 func dottedPath(n ast.Node) (string, bool) {
 	switch n := n.(type) {
 	case *ast.IdentifierNode:
-		return n.Value, true
+		return strings.ReplaceAll(n.Value, eachMark, "[*]"), true
 	case *ast.ChainNode:
 		return dottedPath(n.Node)
 	case *ast.MemberNode:
@@ -371,7 +402,7 @@ func dottedPath(n ast.Node) (string, bool) {
 			return "", false
 		}
 		base, ok := dottedPath(n.Node)
-		return base + "." + name.Value, ok
+		return base + "." + strings.ReplaceAll(name.Value, eachMark, "[*]"), ok
 	}
 	return "", false
 }

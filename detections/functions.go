@@ -39,6 +39,7 @@ var functions = map[string]function{
 	"__false":        {call: func(a ...any) (any, error) { b, ok := a[0].(bool); return ok && !b, nil }, types: []any{new(func(any) bool)}},
 	"__member":       {call: func(a ...any) (any, error) { return member(a[0], a[1]), nil }, types: []any{new(func(any, any) any)}},
 	"__elements":     {call: func(a ...any) (any, error) { return elements(a[0]), nil }, types: []any{new(func(any) []any)}},
+	"__plain":        {call: func(a ...any) (any, error) { return plain(a[0]), nil }, types: []any{new(func(any) any)}},
 	"__arith":        {call: func(a ...any) (any, error) { return arithmetic(a[0].(string), a[1], a[2]) }, types: []any{new(func(string, any, any) any)}},
 }
 
@@ -188,6 +189,19 @@ func elements(v any) []any {
 	return l
 }
 
+// plain turns what expr's functions return into what events hold.
+func plain(v any) any {
+	texts, ok := v.([]string)
+	if !ok {
+		return v
+	}
+	out := make([]any, len(texts))
+	for i, s := range texts {
+		out[i] = s
+	}
+	return out
+}
+
 // arithmetic is missing when an operand is, and an error on other types.
 func arithmetic(op string, a, b any) (any, error) {
 	if a == nil || b == nil {
@@ -203,23 +217,28 @@ func arithmetic(op string, a, b any) (any, error) {
 	if !ok1 || !ok2 {
 		return nil, fmt.Errorf("%T %s %T: numbers are needed", a, op, b)
 	}
+	var z float64
 	switch op {
 	case "+":
-		return x + y, nil
+		z = x + y
 	case "-":
-		return x - y, nil
+		z = x - y
 	case "*":
-		return x * y, nil
+		z = x * y
 	case "/":
 		if y == 0 {
 			return nil, nil // a ratio of nothing is missing
 		}
-		return x / y, nil
+		z = x / y
 	case "%":
-		if y == 0 {
-			return nil, nil
-		}
-		return math.Mod(x, y), nil
+		z = math.Mod(x, y)
+	default:
+		z = math.Pow(x, y)
 	}
-	return math.Pow(x, y), nil
+	// What is no number is missing, and so is what grew past all numbers:
+	// neither can be written as JSON. Infinite operands are bounds (see possible).
+	if math.IsNaN(z) || math.IsInf(z, 0) && !math.IsInf(x, 0) && !math.IsInf(y, 0) {
+		return nil, nil
+	}
+	return z, nil
 }

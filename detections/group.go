@@ -5,29 +5,24 @@ import (
 	"sort"
 )
 
-// group is the state of one rule for one group of events.
-//
-// While no window of its entries could satisfy the rule, a group is nothing but
-// its entries. Once one could, it is hot: settled walks the entries up to the
-// watermark, where order is final, and decides; ahead, in a live engine, walks
-// all of them so that an alert opens at once.
+// group is the state of one rule for one group of events. While no window of
+// its entries could satisfy the rule, it is nothing but its entries; once one
+// could, it has a watch.
 type group struct {
 	key     string
-	values  map[string]string
 	entries []entry
-	present []int // how many values the entries hold for each aggregate of having
-
-	settled *machine
-	ahead   *machine // nil when entries arrived out of order since it walked
-	unseen  int      // how many entries ahead has not seen
-
-	alerts   []*openAlert // open ones in order of their episodes
-	past     []span       // episodes whose entries are still kept
-	keepTill int64        // late entries are kept until the watermark is here
-	lateOne  *openAlert   // raised by late evidence alone
+	present []int   // how many values the entries hold for each aggregate of having
+	watch   *watch  // nil while nothing can come of the entries
+	beyond  *beyond // what is kept beside the window; nil for most groups
 }
 
-// span is the time from the opening of an episode to its resolution.
+// beyond is what is remembered of a group longer than its windows.
+type beyond struct {
+	late []entry // entries that came after their window had passed, in order
+	past []span  // episodes that were told and are over
+}
+
+// span is the time from the opening of an episode to its end.
 type span struct{ from, to int64 }
 
 // openAlert is an alert that was told and has not resolved.
@@ -38,25 +33,33 @@ type openAlert struct {
 	toldAt int64 // when the condition held last, when last told
 }
 
-func (g *group) hot() bool { return g.settled != nil || g.lateOne != nil }
-
 // insert puts an entry at its place, and tells whether it is the last.
 func (g *group) insert(e entry, nHaving int) (pos int, inOrder bool) {
-	n := len(g.entries)
-	if n == 0 || g.entries[n-1].compare(&e) < 0 {
-		pos, inOrder = n, true
-		g.entries = append(g.entries, e)
-	} else {
-		pos = sort.Search(n, func(i int) bool { return g.entries[i].compare(&e) > 0 })
-		g.entries = slices.Insert(g.entries, pos, e)
-	}
+	g.entries, pos = insertEntry(g.entries, e)
 	if g.present == nil && nHaving > 0 {
 		g.present = make([]int, nHaving)
 	}
 	for i := range g.present {
 		g.present[i] += weight(e.vals[i])
 	}
-	return pos, inOrder
+	return pos, pos == len(g.entries)-1
+}
+
+func insertEntry(to []entry, e entry) (out []entry, pos int) {
+	n := len(to)
+	if n == 0 || to[n-1].compare(&e) < 0 {
+		return append(to, e), n
+	}
+	pos = sort.Search(n, func(i int) bool { return to[i].compare(&e) > 0 })
+	return slices.Insert(to, pos, e), pos
+}
+
+// keepLate puts an entry among those that came after their window had passed.
+func (g *group) keepLate(e entry) {
+	if g.beyond == nil {
+		g.beyond = &beyond{}
+	}
+	g.beyond.late, _ = insertEntry(g.beyond.late, e)
 }
 
 // weight bounds what one entry can add to an aggregate.
@@ -79,20 +82,28 @@ func (g *group) drop(n int) {
 			g.present[i] -= weight(g.entries[k].vals[i])
 		}
 	}
-	for _, m := range []*machine{g.settled, g.ahead} {
-		if m == nil {
-			continue
+	if w := g.watch; w != nil {
+		for _, m := range []*machine{w.settled, w.ahead} {
+			if m == nil {
+				continue
+			}
+			for m.lo < n {
+				m.pop(&g.entries[m.lo])
+			}
+			m.lo, m.hi = m.lo-n, m.hi-n
 		}
-		for m.lo < n {
-			m.pop(&g.entries[m.lo])
-		}
-		m.lo, m.hi = m.lo-n, m.hi-n
 	}
-	g.entries = slices.Delete(g.entries, 0, n)
+	// Moving what is left to the front for every few entries dropped would cost
+	// the whole window each time: the next growth of the slice leaves them behind.
+	clear(g.entries[:n])
+	if g.entries = g.entries[n:]; len(g.entries) == 0 {
+		g.entries = nil
+	}
 }
 
 // possible reports whether some window of the entries might satisfy the rule.
-// It errs only towards yes.
+// It errs only towards yes: every aggregate of a condition that only rises is
+// put at or past what it is over any part of the entries.
 func (g *group) possible(c *compiled, v *evaluator) bool {
 	if c.having == nil || !c.rises {
 		return len(g.entries) > 0
@@ -100,7 +111,11 @@ func (g *group) possible(c *compiled, v *evaluator) bool {
 	clear(v.agg)
 	for i := range c.nHaving {
 		a := &c.aggs[i]
-		v.agg[a.name] = a.bound(g.present[i])
+		present := 0
+		if g.present != nil {
+			present = g.present[i]
+		}
+		v.agg[a.name] = a.bound(present)
 	}
 	ok, err := c.having.holds(&v.vm, v.agg)
 	return ok || err != nil

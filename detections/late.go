@@ -3,84 +3,195 @@ package detections
 import (
 	"math"
 	"slices"
+	"time"
 )
 
 // Late evidence, behind the watermark and up to days old, still raises its
-// alert, marked late. It is judged with whatever entries of its time are kept.
+// alert, marked late. It is judged with whatever entries of its time are kept:
+// the entries of the present window, and other late ones. What was told already
+// is not told again.
 
-// addLate takes in an entry that was inserted at pos behind the watermark.
-func (e *Engine) addLate(r *ruleState, g *group, pos int) {
-	en := g.entries[pos]
-	// Neighbours of its time must be able to follow it.
-	g.keepTill = max(g.keepTill, e.watermark()+max(r.Window, r.Quiet).Milliseconds())
-	g.ahead = nil
-	if m := g.settled; m != nil {
+// lateAlert is an open alert that late evidence raised.
+type lateAlert struct {
+	openAlert
+	ep   *episode
+	keep int64 // watermark until which more evidence is waited for
+}
+
+func (l *lateAlert) quietAt(r *ruleState) int64 { return l.ep.lastTrue + r.Quiet.Milliseconds() }
+
+// ends is the watermark at which the alert resolves.
+func (l *lateAlert) ends(r *ruleState) int64 { return max(l.keep, l.quietAt(r)) }
+
+// overlaps reports whether an episode belongs to a stretch of time that was
+// told: one that began with the windows ending at from.
+func (ep *episode) overlaps(from, to, window int64) bool {
+	return ep.opened <= to && ep.lastTrue >= from-window
+}
+
+// keptUntil is the watermark until which others may follow a late entry.
+func (r *ruleState) keptUntil(en *entry) int64 {
+	return en.behind + max(r.Window, r.Quiet).Milliseconds()
+}
+
+// lateStep is how far the watermark moves between two walks over many entries.
+func (r *ruleState) lateStep() int64 { return max(r.Window, r.Quiet).Milliseconds() / 16 }
+
+// addLate takes in an entry that arrived behind the watermark.
+func (e *Engine) addLate(r *ruleState, g *group, en entry) {
+	if en.t <= e.watermark()-r.Window.Milliseconds() {
+		g.keepLate(en)
+		w := e.follow(r, g)
+		w.dirty = true
+		e.schedule(w)
+		return
+	}
+	pos, _ := g.insert(en, r.nHaving)
+	w := g.watch
+	if w == nil && !g.possible(r.compiled, &e.eval) {
+		return
+	}
+	w = e.follow(r, g)
+	w.ahead = nil // it is made anew from settled
+	if m := w.settled; m == nil {
+		w.dirty = true
+	} else {
+		if m.ep != nil && pos < m.hi && en.t >= m.ep.opened-r.Window.Milliseconds() {
+			m.ep.absorb(&en)
+		}
 		switch {
 		case pos < m.lo:
 			m.lo, m.hi = m.lo+1, m.hi+1
+			w.dirty = true
 		case pos < m.hi:
 			m.push(&en)
+			w.dirty = w.dirty || r.slides()
 		}
-		if m.ep != nil {
-			m.ep.absorb(&en)
+	}
+	e.schedule(w)
+}
+
+// lateWalkDue spreads the cost of walking over many entries.
+func (e *Engine) lateWalkDue(w *watch, wm int64) bool {
+	n := len(w.group.entries)
+	if b := w.group.beyond; b != nil {
+		n += len(b.late)
+	}
+	return n <= 256 || wm >= w.walked+w.rule.lateStep()
+}
+
+// lateWalk finds the episodes that late entries make, and tells those that
+// were not told.
+func (e *Engine) lateWalk(w *watch, wm int64) {
+	w.dirty, w.walked = false, wm
+	r, g := w.rule, w.group
+	entries := g.entries
+	if b := g.beyond; b != nil && len(b.late) > 0 {
+		entries = append(slices.Clone(b.late), g.entries...)
+		slices.SortFunc(entries, func(a, b entry) int { return a.compare(&b) })
+	}
+	m := newMachine(r.compiled)
+	m.advance(entries, wm, &e.eval, func(o outcome) {
+		if o.closed != nil {
+			e.tellLate(w, o.closed, wm)
+		}
+	})
+	if m.ep != nil {
+		e.tellLate(w, m.ep, wm)
+	}
+	if w.settled == nil && len(g.entries) > 0 && g.possible(r.compiled, &e.eval) {
+		// What is left may yet be joined by entries in time.
+		w.settled = newMachine(r.compiled)
+		w.settled.advance(g.entries, wm, &e.eval, func(outcome) {})
+		w.settled.ep, w.settled.opened = nil, 0
+	}
+}
+
+// tellLate tells an episode that late entries made, unless it was told.
+func (e *Engine) tellLate(w *watch, ep *episode, wm int64) {
+	r, window := w.rule, w.rule.Window.Milliseconds()
+	if ep.lateUntil == 0 {
+		return
+	}
+	if b := w.group.beyond; b != nil && slices.ContainsFunc(b.past, func(s span) bool { return ep.overlaps(s.from, s.to, window) }) {
+		return
+	}
+	if m := w.settled; m != nil && m.ep != nil && ep.overlaps(m.ep.opened, math.MaxInt64, window) {
+		return
+	}
+	for _, o := range w.alerts {
+		if ep.overlaps(o.alert.OpenedAt.UnixMilli(), math.MaxInt64, window) {
 			return
 		}
 	}
-	if slices.ContainsFunc(g.past, func(s span) bool { return en.t >= s.from-r.Window.Milliseconds() && en.t <= s.to }) {
-		return // its episode was told
-	}
-	if !g.possible(r.compiled, &e.eval) {
-		return
-	}
-	if g.values == nil {
-		g.values = r.groupValues(g.key)
-	}
-	if found := e.lateEpisode(r, g, en.t); found != nil {
-		e.tellLate(r, g, found)
-	}
-}
-
-// lateEpisode finds the episode that an event of time t belongs to.
-func (e *Engine) lateEpisode(r *ruleState, g *group, t int64) *episode {
-	m := newMachine(r.compiled)
-	var found *episode
-	consider := func(ep *episode) {
-		if ep != nil && t <= ep.lastTrue && t >= ep.opened-r.Window.Milliseconds() {
-			found = ep
-		}
-	}
-	until := g.entries[len(g.entries)-1].t
-	if !r.rises && r.having != nil {
-		until = e.watermark()
-	}
-	m.advance(g.entries, until, &e.eval, func(o outcome) { consider(o.closed) })
-	consider(m.ep)
-	return found
-}
-
-func (e *Engine) tellLate(r *ruleState, g *group, ep *episode) {
 	ep.late = true
-	a := ep.alert(r.compiled, e.tenant, g.values, &e.eval)
-	if g.lateOne == nil {
+	keep := ep.lateUntil + max(r.Window, r.Quiet).Milliseconds()
+	i := slices.IndexFunc(w.late, func(l *lateAlert) bool { return ep.overlaps(l.ep.opened, l.quietAt(r), window) })
+	if i < 0 {
+		a := ep.alert(r.compiled, e.tenant, w.values, &e.eval)
 		a.ID = alertID(&a)
-		g.lateOne = &openAlert{alert: a, told: ep.count}
-		r.hot[g] = struct{}{}
+		w.late = append(w.late, &lateAlert{openAlert: openAlert{alert: a, told: ep.count}, ep: ep, keep: keep})
 		e.opts.OnChange(Change{Opened, a})
 		return
 	}
-	a.ID = g.lateOne.alert.ID
-	g.lateOne.alert = a
-	if ep.count >= 2*g.lateOne.told {
-		g.lateOne.told = ep.count
-		e.opts.OnChange(Change{Updated, a})
+	l := w.late[i]
+	l.keep = max(l.keep, keep)
+	if ep.count <= l.ep.count {
+		return
+	}
+	l.ep = ep
+	id := l.alert.ID
+	l.alert = ep.alert(r.compiled, e.tenant, w.values, &e.eval)
+	l.alert.ID = id
+	if ep.count >= 2*l.told {
+		l.told = ep.count
+		e.opts.OnChange(Change{Updated, l.alert})
 	}
 }
 
-func (e *Engine) resolveLate(r *ruleState, g *group) {
-	a := g.lateOne.alert
-	end := a.UpdatedAt.Add(r.Quiet)
-	a.ResolvedAt = &end
-	g.past = append(g.past, span{a.OpenedAt.UnixMilli(), min(end.UnixMilli(), math.MaxInt64)})
-	g.lateOne = nil
-	e.opts.OnChange(Change{Resolved, a})
+// adopt hands a late alert to the episode in time that goes on where it ended.
+func (w *watch) adopt(ep *episode) *lateAlert {
+	i := slices.IndexFunc(w.late, func(l *lateAlert) bool {
+		return ep.overlaps(l.ep.opened, l.quietAt(w.rule), w.rule.Window.Milliseconds())
+	})
+	if i < 0 {
+		return nil
+	}
+	l := w.late[i]
+	w.late = slices.Delete(w.late, i, i+1)
+	return l
+}
+
+// resolveLate ends the late alerts that nothing more is waited for.
+func (e *Engine) resolveLate(w *watch, wm int64) {
+	w.late = slices.DeleteFunc(w.late, func(l *lateAlert) bool {
+		if wm < l.ends(w.rule) {
+			return false
+		}
+		at := l.quietAt(w.rule)
+		a := l.alert
+		end := msTime(at)
+		a.ResolvedAt = &end
+		w.group.remember(span{l.ep.opened, at})
+		e.opts.OnChange(Change{Resolved, a})
+		return true
+	})
+}
+
+// remember notes that an episode was told.
+func (g *group) remember(s span) {
+	if g.beyond == nil {
+		g.beyond = &beyond{}
+	}
+	if len(g.beyond.past) >= maxPast {
+		g.beyond.past = slices.Delete(g.beyond.past, 0, 1)
+	}
+	g.beyond.past = append(g.beyond.past, s)
+}
+
+// forget drops what is remembered for longer than needed.
+func (b *beyond) forget(r *ruleState, wm int64) {
+	b.late = slices.DeleteFunc(b.late, func(en entry) bool { return r.keptUntil(&en) <= wm })
+	keep := max(pastKept, 2*r.Window) / time.Millisecond
+	b.past = slices.DeleteFunc(b.past, func(s span) bool { return s.to < wm-int64(keep) })
 }

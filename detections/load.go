@@ -62,7 +62,8 @@ func Load(files []File, lists Lists) (*RuleSet, error) {
 		for _, doc := range docs {
 			r, ps := loadRule(src, doc, lists)
 			if first, dup := seen[r.ID]; dup && r.ID != "" {
-				ps = append(ps, src.Problem(doc.Line, doc.Column, 1, r.ID, "the id is already used in %s", first.File()))
+				id, was := keyNode(doc, "id"), keyNode(first.node, "id")
+				ps = append(ps, src.Problem(id.Line, id.Column, len(r.ID), r.ID+".id", "the id is already used at %s:%d", first.File(), was.Line))
 			}
 			if problems = append(problems, ps...); len(ps) > 0 {
 				continue
@@ -118,18 +119,16 @@ func (s *RuleSet) IDs() []string {
 
 // loadRule decodes and checks one document.
 func loadRule(src *diag.Source, doc *yaml.Node, lists Lists) (*Rule, diag.Problems) {
-	r := &Rule{MissingKey: "drop", src: src, node: doc}
+	r := &Rule{MissingKey: "drop", src: src, node: yamldoc.Resolve(doc)}
 	d := &yamldoc.Decoder{Src: src}
 	d.Decode(doc, r, "")
-	if len(d.Problems) == 0 {
+	if r.node.Kind == yaml.MappingNode {
 		r.check(d)
-	}
-	if len(d.Problems) == 0 {
 		compile(r, nil, lists, d)
 	}
 	for i := range d.Problems {
 		p := &d.Problems[i]
-		p.Key = strings.TrimSuffix(r.ID+"."+p.Key, ".")
+		p.Key = strings.Trim(r.ID+"."+p.Key, ".")
 	}
 	return r, d.Problems
 }
@@ -138,10 +137,11 @@ func loadRule(src *diag.Source, doc *yaml.Node, lists Lists) (*Rule, diag.Proble
 // the defaults that depend on other keys.
 func (r *Rule) check(d *yamldoc.Decoder) {
 	at := func(key string) *yaml.Node { return keyNode(r.node, key) }
-	if !idPattern.MatchString(r.ID) {
+	given := func(key string) bool { return at(key) != r.node }
+	if r.ID != "" && !idPattern.MatchString(r.ID) {
 		d.Report(at("id"), "id", "%q must be lower-case words joined by hyphens", r.ID)
 	}
-	if r.Severity.Rank() < 0 {
+	if r.Severity != "" && r.Severity.Rank() < 0 {
 		names := make([]string, len(Severities))
 		for i, s := range Severities {
 			names[i] = string(s)
@@ -153,9 +153,9 @@ func (r *Rule) check(d *yamldoc.Decoder) {
 		d.Report(at("missing_key"), "missing_key", "must be drop or group")
 	}
 	switch {
-	case r.Having.Given() && r.Window == 0:
+	case r.Having.Given() && !given("window"):
 		d.Report(at("having"), "having", "needs a window").Hint = "add for instance window: 1h"
-	case !r.Having.Given() && r.Window != 0:
+	case !given("having") && given("window"):
 		d.Report(at("window"), "window", "has no effect without having").Hint = "add having, or use quiet to say when an alert resolves"
 	case r.Window > maxWindow:
 		d.Report(at("window"), "window", "is longer than %s", yamldoc.FormatDuration(maxWindow))
@@ -164,6 +164,9 @@ func (r *Rule) check(d *yamldoc.Decoder) {
 	}
 	for name, p := range r.Params {
 		n := keyNode(at("params"), name)
+		if p.Default == nil {
+			continue // reported as missing
+		}
 		if err := p.accepts(p.Default); err != nil {
 			d.Report(n, "params."+name, "default %v %s", p.Default, err)
 		}

@@ -1,6 +1,10 @@
 package detections
 
-import "github.com/expr-lang/expr/vm"
+import (
+	"math"
+
+	"github.com/expr-lang/expr/vm"
+)
 
 // evaluator runs programs with buffers that are kept between runs. It belongs
 // to one engine and is not safe for concurrent use.
@@ -19,10 +23,11 @@ type machine struct {
 	sums   []accumulator // for the aggregates of having; nil for those computed on demand
 	ep     *episode      // the open one
 	opened int           // episodes opened so far
+	judged int64         // of closing windows: the start of the last one judged
 }
 
 func newMachine(c *compiled) *machine {
-	m := &machine{c: c, sums: make([]accumulator, c.nHaving)}
+	m := &machine{c: c, judged: math.MinInt64, sums: make([]accumulator, c.nHaving)}
 	for i := range m.sums {
 		if acc, ok := aggregateFuncs[c.aggs[i].fn].make().(removable); ok {
 			m.sums[i] = acc
@@ -87,15 +92,14 @@ func (m *machine) holds(entries []entry, v *evaluator) bool {
 
 // outcome tells what a step did.
 type outcome struct {
-	closed     *episode // it resolved, at closedAt
-	closedAt   int64
-	openedHere bool
+	closed   *episode // the one that resolved, at closedAt; nil when one opened
+	closedAt int64
 }
 
 // advance walks on through the entries up to and including time until, and
 // hands every episode that opened or closed to visit, in order.
 func (m *machine) advance(entries []entry, until int64, v *evaluator, visit func(outcome)) {
-	if m.c.rises || m.c.having == nil {
+	if m.c.slides() {
 		m.advanceSliding(entries, until, v, visit)
 	} else {
 		m.advanceClosing(entries, until, v, visit)
@@ -115,7 +119,8 @@ func (m *machine) expire(until int64, visit func(outcome)) {
 	}
 }
 
-// advanceSliding judges the window that ends with each event.
+// advanceSliding judges the window that ends with each event at t:
+// (t-window, t], without what happened exactly a window before.
 func (m *machine) advanceSliding(entries []entry, until int64, v *evaluator, visit func(outcome)) {
 	window := m.c.Window.Milliseconds()
 	for m.hi < len(entries) && entries[m.hi].t <= until {
@@ -128,7 +133,7 @@ func (m *machine) advanceSliding(entries []entry, until int64, v *evaluator, vis
 		held := m.holds(entries, v)
 		switch {
 		case held && m.ep == nil:
-			m.open(entries, e.t, visit)
+			m.open(entries, e.t, e.isLate(), visit)
 		case m.ep != nil:
 			m.ep.absorb(e)
 			if held {
@@ -139,7 +144,8 @@ func (m *machine) advanceSliding(entries []entry, until int64, v *evaluator, vis
 }
 
 // advanceClosing judges the window that begins with each event, when it is
-// over: [t, t+window).
+// over: [t, t+window), without what happens exactly a window later. Of events
+// of the same millisecond the first begins the window, so that it holds them all.
 func (m *machine) advanceClosing(entries []entry, until int64, v *evaluator, visit func(outcome)) {
 	window := m.c.Window.Milliseconds()
 	for m.lo < len(entries) && entries[m.lo].t+window <= until {
@@ -151,31 +157,76 @@ func (m *machine) advanceClosing(entries []entry, until int64, v *evaluator, vis
 			}
 			m.push(&entries[m.hi])
 		}
-		if m.holds(entries, v) {
-			if m.ep == nil {
-				m.open(entries, end, visit)
+		if start := entries[m.lo].t; start != m.judged {
+			m.judged = start
+			if m.holds(entries, v) {
+				if m.ep == nil {
+					m.open(entries, end, m.cameAfter(entries, end), visit)
+				}
+				m.ep.lastTrue = end
 			}
-			m.ep.lastTrue = end
 		}
 		m.pop(&entries[m.lo])
 	}
 }
 
-func (m *machine) open(entries []entry, at int64, visit func(outcome)) {
+// cameAfter reports whether an entry of the window arrived after its end.
+func (m *machine) cameAfter(entries []entry, end int64) bool {
+	for k := m.lo; k < m.hi; k++ {
+		if entries[k].behind >= end {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *machine) open(entries []entry, at int64, late bool, visit func(outcome)) {
 	m.ep = newEpisode(m.c, at)
+	m.ep.late = late
 	m.opened++
 	for k := m.lo; k < m.hi; k++ {
 		m.ep.absorb(&entries[k])
-		m.ep.late = m.ep.late || entries[k].late
 	}
-	visit(outcome{openedHere: true})
+	visit(outcome{})
 }
 
-// done is how many leading entries no later step needs, given that all events
-// up to and including time until were walked.
-func (m *machine) done(entries []entry, until int64) int {
-	if m.c.rises || m.c.having == nil {
-		for m.lo < m.hi && entries[m.lo].t <= until-m.c.Window.Milliseconds() {
+// slip takes in an entry that was inserted at pos, before the last one walked.
+// Only the window that ends with the last is judged again.
+func (m *machine) slip(entries []entry, pos int, v *evaluator) {
+	e, last := &entries[pos], entries[m.hi].t
+	inWindow := e.t > last-m.c.Window.Milliseconds()
+	if inWindow {
+		m.push(e)
+	} else {
+		m.lo, m.hi = m.lo+1, m.hi+1
+	}
+	if m.ep != nil && e.t > m.ep.opened {
+		m.ep.absorb(e)
+	}
+	if !inWindow || !m.holds(entries, v) {
+		return
+	}
+	if m.ep == nil {
+		m.open(entries, last, false, func(outcome) {})
+	}
+	m.ep.lastTrue = last
+}
+
+// finished reports whether every entry was walked and every window judged.
+func (m *machine) finished(entries []entry) bool {
+	if m.c.slides() {
+		return m.hi == len(entries)
+	}
+	return m.lo == len(entries)
+}
+
+// done is how many leading entries no later step needs at a watermark.
+func (m *machine) done(entries []entry, wm int64) int {
+	if m.c.slides() {
+		if m.hi < len(entries) {
+			wm = min(wm, entries[m.hi].t-1) // not walked yet, and it needs its window
+		}
+		for m.lo < m.hi && entries[m.lo].t <= wm-m.c.Window.Milliseconds() {
 			m.pop(&entries[m.lo])
 		}
 	}

@@ -7,7 +7,7 @@ import (
 
 // chunkSize is how much the reader hands to a worker at once: enough to make
 // the handing over cheap, little enough to stay in the processor's cache.
-const chunkSize = 512 << 10
+const chunkSize = 256 << 10
 
 // A chunk is a run of whole values of one file on its way through the
 // pipeline: read, decoded on any worker, delivered in the order read.

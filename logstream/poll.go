@@ -13,8 +13,10 @@ import (
 
 // PollOptions configures a [Poll]; the zero value of every field works.
 type PollOptions struct {
-	Every time.Duration // wait after a page that was not full; 2s if zero
-	Take  int           // entries a page, 1 to 100; 100 if zero or more
+	// Every is the wait after a page that was not full; 2s if zero. While nothing
+	// new comes it grows step by step to five times that.
+	Every time.Duration
+	Take  int // entries a page, 1 to 100; 100 if zero or more
 
 	// Start is where to begin when the store has no cursor: "now" (also ""),
 	// "beginning", an RFC 3339 time, or a log_id to go on after.
@@ -24,6 +26,17 @@ type PollOptions struct {
 	// answer's time to give [Batch].CaughtUp; 10s if zero, none if negative.
 	IndexLag time.Duration
 
+	// Overlap is how far back the logs are read again for entries that took a
+	// place behind the cursor after it had passed; 2m if zero, none if negative.
+	// OverlapEvery is how often, at most ten pages each time; 30s if not positive.
+	Overlap      time.Duration
+	OverlapEvery time.Duration
+
+	// Retention is how long the tenant's plan keeps logs; 0 if unknown. A saved
+	// cursor older than that is told through Gap.
+	Retention time.Duration
+
+	Gap    func(Gap)        // told when logs may have been missed; nil drops it
 	Reject func(Reject)     // told of entries that are not objects; nil drops it
 	Status func(PollStatus) // told of each change of state; nil drops it
 	Logger *slog.Logger     // discards if nil
@@ -42,7 +55,8 @@ type PollStatus struct {
 //
 // After each page that was delivered its last log_id is saved as the cursor,
 // so a crash repeats a page and never skips one. Failures are retried without
-// end, at most a minute apart, and told through Status.
+// end, at most a minute apart, and told through Status. A cursor that Auth0 no
+// longer takes is replaced by the oldest place there is, and told through Gap.
 type Poll struct {
 	hc    *http.Client
 	base  *url.URL
@@ -51,10 +65,14 @@ type Poll struct {
 	log   *slog.Logger
 
 	cursor   string
-	next     string // URL of the next page as the API gave it; "" to build it from cursor
-	maxPage  int64  // bytes
-	take     int    // less than opts.Take while pages are too large
-	attempts int    // failures in a row
+	next     string    // URL of the next page as the API gave it; "" to build it from cursor
+	maxPage  int64     // bytes
+	take     int       // less than opts.Take while pages are too large
+	attempts int       // failures in a row
+	refusals int       // of these the last ones that were a 400
+	idle     int       // pages in a row without anything
+	current  time.Time // when the logs were last read to their end; zero if never
+	overlap  overlap
 	status   PollStatus
 	kind     string // of failure, to tell changes; "" before the first answer
 	rejected map[uint64]struct{}
@@ -81,6 +99,12 @@ func NewPoll(hc *http.Client, baseURL string, store CursorStore, opts PollOption
 	}
 	if opts.IndexLag == 0 {
 		opts.IndexLag = 10 * time.Second
+	}
+	if opts.Overlap == 0 {
+		opts.Overlap = 2 * time.Minute
+	}
+	if opts.OverlapEvery <= 0 {
+		opts.OverlapEvery = 30 * time.Second
 	}
 	if opts.Start == "" {
 		opts.Start = startNow
@@ -147,6 +171,11 @@ func (p *Poll) run(ctx context.Context, deliver Deliver) error {
 			if err := p.failed(ctx, err); err != nil {
 				return err
 			}
+			if p.refusals >= refusalsBeforeReset {
+				if err := p.reset(ctx); err != nil {
+					return err
+				}
+			}
 			continue
 		}
 		p.works()
@@ -160,6 +189,13 @@ func (p *Poll) run(ctx context.Context, deliver Deliver) error {
 		if err := p.move(ctx, pg); err != nil {
 			return err
 		}
+		p.overlap.delivered(pg)
+		if !pg.full {
+			p.current = pg.time
+			if err := p.reread(ctx, pg, deliver); err != nil {
+				return err
+			}
+		}
 		if err := sleep(ctx, p.pause(pg)); err != nil {
 			return err
 		}
@@ -168,7 +204,8 @@ func (p *Poll) run(ctx context.Context, deliver Deliver) error {
 
 // begin finds the cursor to start from: the store's, or what Start says.
 func (p *Poll) begin(ctx context.Context) error {
-	p.next, p.attempts = "", 0
+	p.next, p.attempts, p.refusals, p.idle = "", 0, 0, 0
+	p.overlap = newOverlap()
 	cursor, err := p.store.LoadCursor(ctx)
 	if err != nil {
 		return fmt.Errorf("poll logs: load the cursor: %w", err)
@@ -178,6 +215,7 @@ func (p *Poll) begin(ctx context.Context) error {
 	}
 	if cursor != "" {
 		p.cursor = cursor
+		p.outlived()
 		return nil
 	}
 	for cursor == "" {
@@ -192,6 +230,7 @@ func (p *Poll) begin(ctx context.Context) error {
 			}
 		}
 	}
+	p.overlap.floor = cursor
 	// Saved at once: a restart before the first event must not skip to a later now.
 	return p.save(ctx, cursor)
 }
@@ -202,10 +241,11 @@ func (p *Poll) newest(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	pg, err := p.parse(a)
+	pg, err := p.parse(a, "")
 	if err != nil {
 		return "", err
 	}
+	p.report(pg.rejects)
 	p.works()
 	if pg.cursor != "" {
 		return pg.cursor, nil
@@ -234,16 +274,23 @@ func (p *Poll) save(ctx context.Context, cursor string) error {
 	return nil
 }
 
+// maxSlower is how many times Every the wait grows to while nothing comes.
+const maxSlower = 5
+
 // pause returns how long to wait after a delivered page. A full one is
 // followed at once, unless the API's quota runs low: responses need it more.
 func (p *Poll) pause(pg *page) time.Duration {
+	if p.idle++; len(pg.events) > 0 {
+		p.idle = 0
+	}
+	wait := p.opts.Every * time.Duration(min(max(p.idle, 1), maxSlower))
 	switch {
 	case pg.scarce:
-		return 2 * p.opts.Every
+		return max(wait, 2*p.opts.Every)
 	case pg.full:
 		return 0
 	}
-	return p.opts.Every
+	return wait
 }
 
 // failed notes a failure and waits before the next try; it returns an error
@@ -264,13 +311,16 @@ func (p *Poll) failed(ctx context.Context, err error) error {
 		wait = backoff(p.attempts)
 	}
 	p.attempts++
+	if p.refusals++; f.kind != cursorRefused {
+		p.refusals = 0
+	}
 	return sleep(ctx, wait)
 }
 
 const working = "ok"
 
 func (p *Poll) works() {
-	p.attempts = 0
+	p.attempts, p.refusals = 0, 0
 	if p.kind == working {
 		return
 	}

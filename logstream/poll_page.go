@@ -23,17 +23,20 @@ const (
 type answer struct {
 	header http.Header
 	body   []byte
-	time   time.Time // the server's time, less the index lag
+	now    time.Time // the server's time
+	time   time.Time // the same, less the index lag
 }
 
 // A page is a decoded answer.
 type page struct {
-	events []Event
-	cursor string // after this page
-	next   string // URL of the page after it; "" to build it from cursor
-	full   bool   // and there may be more
-	scarce bool   // little is left of the API's quota
-	time   time.Time
+	events  []Event
+	rejects []Reject  // entries that are no events, not yet reported
+	cursor  string    // after this page
+	next    string    // URL of the page after it; "" to build it from cursor
+	full    bool      // and there may be more
+	scarce  bool      // little is left of the API's quota
+	now     time.Time // as in answer
+	time    time.Time
 }
 
 func (p *Poll) url(query url.Values) string {
@@ -43,20 +46,26 @@ func (p *Poll) url(query url.Values) string {
 	return u.String()
 }
 
+// after returns the URL of the page after a cursor.
+func (p *Poll) after(cursor string) string {
+	return p.url(url.Values{"from": {cursor}, "take": {strconv.Itoa(p.take)}})
+}
+
 // fetch gets the page after the cursor.
 func (p *Poll) fetch(ctx context.Context) (*page, error) {
 	u := p.next
 	if u == "" {
-		u = p.url(url.Values{"from": {p.cursor}, "take": {strconv.Itoa(p.take)}})
+		u = p.after(p.cursor)
 	}
 	a, err := p.get(ctx, u)
 	if err != nil {
 		return nil, err
 	}
-	pg, err := p.parse(a)
+	pg, err := p.parse(a, p.cursor)
 	if err != nil {
 		return nil, err
 	}
+	p.report(pg.rejects)
 	if pg.next == "" && pg.cursor == p.cursor {
 		pg.next = p.next
 	}
@@ -95,18 +104,18 @@ func (p *Poll) get(ctx context.Context, u string) (*answer, error) {
 		p.take, p.next = max(1, p.take/2), ""
 		return nil, f
 	}
-	return &answer{header: resp.Header, body: body, time: now.Add(-max(0, p.opts.IndexLag)).UTC()}, nil
+	return &answer{header: resp.Header, body: body, now: now.UTC(), time: now.Add(-max(0, p.opts.IndexLag)).UTC()}, nil
 }
 
-// parse decodes a page entry by entry: one bad entry costs no other.
-func (p *Poll) parse(a *answer) (*page, error) {
+// parse decodes the page after a cursor entry by entry: one bad entry costs no
+// other.
+func (p *Poll) parse(a *answer, cursor string) (*page, error) {
 	body := bytes.TrimSpace(a.body)
 	if len(body) == 0 || body[0] != '[' {
 		return nil, &failure{kind: "format", reason: "the answer is not a list of logs; is there a proxy or a login page in between?"}
 	}
-	pg := &page{cursor: p.cursor, time: a.time, scarce: scarce(a.header)}
+	pg := &page{cursor: cursor, now: a.now, time: a.time, scarce: scarce(a.header)}
 	entries, last := 0, ""
-	var rejects []Reject
 	d := decoders.Get().(*decoder)
 	defer d.release()
 	open := d.sequence(body, 0, &sink{
@@ -121,9 +130,9 @@ func (p *Poll) parse(a *answer) (*page, error) {
 		},
 		fault: func(start, end int, err error) bool {
 			entries++
-			rejects = append(rejects, Reject{
+			pg.rejects = append(pg.rejects, Reject{
 				Source: p.base.String() + logsPath, Offset: int64(start), Size: int64(end - start),
-				Reason: fmt.Errorf("entry %d after %s: %w", entries, p.cursor, err), Raw: firstBytes(body[start:end]),
+				Reason: fmt.Errorf("entry %d after %s: %w", entries, cursor, err), Raw: firstBytes(body[start:end]),
 			})
 			return true
 		},
@@ -137,15 +146,14 @@ func (p *Poll) parse(a *answer) (*page, error) {
 		last = from
 	}
 	if checkCursor(last) != nil {
-		return nil, &failure{kind: "format", reason: fmt.Sprintf("the last entry after %s has no log_id to go on from", p.cursor)}
+		return nil, &failure{kind: "format", reason: fmt.Sprintf("the last entry after %s has no log_id to go on from", cursor)}
 	}
 	if last != "" {
 		pg.cursor = last
 	} else if len(pg.events) > 0 && entries >= p.take {
-		return nil, &failure{kind: "format", reason: fmt.Sprintf("no entry after %s has a log_id to go on from", p.cursor)}
+		return nil, &failure{kind: "format", reason: fmt.Sprintf("no entry after %s has a log_id to go on from", cursor)}
 	}
-	pg.full = entries >= p.take && pg.cursor != p.cursor
-	p.report(rejects)
+	pg.full = entries >= p.take && pg.cursor != cursor
 	return pg, nil
 }
 

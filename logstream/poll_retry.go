@@ -16,6 +16,10 @@ type failure struct {
 	wait   time.Duration // before the next try; 0 leaves it to the back-off
 }
 
+// cursorRefused is the kind of a 400: reading logs sends nothing else that
+// could be wrong.
+const cursorRefused = "400"
+
 func (f *failure) Error() string { return f.reason }
 
 // refused turns an answer that is not a 200 into a failure.
@@ -39,7 +43,8 @@ func (p *Poll) refused(resp *http.Response, body []byte, now time.Time) error {
 	case code == http.StatusNotFound:
 		f.reason = "404: no Management API at " + p.base.String() + said + "; check the tenant's domain"
 	case code == http.StatusBadRequest:
-		f.reason = "400: the cursor " + p.cursor + " is refused" + said + "; if it is older than the plan keeps logs, start anew"
+		f.kind = cursorRefused
+		f.reason = "400: the cursor " + p.cursor + " is refused" + said + "; if it has expired, reading goes on from the oldest log there is"
 	case code >= 500:
 		f.kind = "5xx"
 		f.reason = fmt.Sprintf("%d: Auth0 has a fault of its own%s", code, said)

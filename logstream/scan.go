@@ -68,36 +68,46 @@ func skipSpace(b []byte, i int) int {
 	return i
 }
 
+// quotes marks the bytes of w that are quotes by their highest bit. The lowest
+// mark is exact; those above it may be false.
+func quotes(w uint64) uint64 {
+	const low, high = 0x0101010101010101, 0x8080808080808080
+	w ^= '"' * low
+	return (w - low) &^ w & high
+}
+
 // stringEnd returns the index of the quote that closes the string whose
 // opening quote stands at i-1, or -1. It tests eight bytes at a time, as most
 // strings of an event are too short for a call of bytes.IndexByte to pay.
 func stringEnd(b []byte, i int) int {
-	const low, high = 0x0101010101010101, 0x8080808080808080
 	for i+8 <= len(b) {
-		w := binary.LittleEndian.Uint64(b[i:])
-		quote, slash := w^('"'*low), w^('\\'*low)
-		// The lowest marked byte is exact; those above it may be false.
-		hit := ((quote-low)&^quote | (slash-low)&^slash) & high
+		hit := quotes(binary.LittleEndian.Uint64(b[i:]))
 		if hit == 0 {
 			i += 8
 			continue
 		}
 		i += bits.TrailingZeros64(hit) / 8
-		if b[i] == '"' {
+		if b[i-1] != '\\' || !escapedAt(b, i) {
 			return i
-		}
-		i += 2
-	}
-	for i < len(b) {
-		switch b[i] {
-		case '"':
-			return i
-		case '\\':
-			i++
 		}
 		i++
 	}
+	for ; i < len(b); i++ {
+		if b[i] == '"' && !escapedAt(b, i) {
+			return i
+		}
+	}
 	return -1
+}
+
+// escapedAt reports whether an odd number of backslashes precede b[i]. They
+// end at the latest at the string's opening quote.
+func escapedAt(b []byte, i int) bool {
+	n := i
+	for n > 0 && b[n-1] == '\\' {
+		n--
+	}
+	return (i-n)%2 == 1
 }
 
 // value returns the end of the value at i and its kind, or -1 with s.err set.
@@ -220,11 +230,20 @@ func (s *scanner) object(i, depth int) int {
 		return i + 1
 	}
 	for {
-		_, i = s.key(i)
-		if i < 0 {
+		// The loop holds what nearly every member looks like, "name":"text",
+		// without a call; key and afterMember know the rest.
+		if i >= len(b) || b[i] != '"' {
+			_, i = s.key(i)
+			return i
+		}
+		e := stringEnd(b, i+1)
+		if e >= 0 && e+1 < len(b) && b[e+1] == ':' {
+			if i = e + 2; i < len(b) && b[i] <= ' ' {
+				i = skipSpace(b, i)
+			}
+		} else if _, i = s.key(i); i < 0 {
 			return -1
 		}
-		// Strings are most of all values, so they skip the call.
 		if i < len(b) && b[i] == '"' {
 			e := stringEnd(b, i+1)
 			if e < 0 {
@@ -233,6 +252,10 @@ func (s *scanner) object(i, depth int) int {
 			i = e + 1
 		} else if i, _ = s.value(i, depth); i < 0 {
 			return -1
+		}
+		if i+1 < len(b) && b[i] == ',' && b[i+1] == '"' {
+			i++
+			continue
 		}
 		var done bool
 		if i, done = s.afterMember(i); i < 0 || done {

@@ -45,15 +45,21 @@ func loadBudgets(ctx context.Context, limits map[string]Budget, store Store) (*b
 	return b, nil
 }
 
-// take counts an attempt. The text says why it may not be made; it is empty
-// when it may. An attempt that cannot be counted may not be made either.
-func (b *budgets) take(ctx context.Context, kind string, now time.Time) string {
+// take counts an attempt. why says that it may not be made; it is empty when it
+// may. Attempts are counted by mode, so that a month of observing leaves the
+// whole budget to the first hour of enforcing. The error means that the attempt
+// could not be counted, so it may not be made either.
+func (b *budgets) take(ctx context.Context, kind string, mode Mode, now time.Time) (why string, err error) {
 	limit, ok := b.limits[kind]
 	if !ok {
 		limit = DefaultBudgets[kind]
 	}
+	key := kind
+	if mode != Enforce {
+		key += " " + string(mode)
+	}
 	day, hour := now.Add(-24*time.Hour).Unix(), now.Add(-time.Hour).Unix()
-	spent := slices.DeleteFunc(b.spent[kind], func(t int64) bool { return t <= day })
+	spent := slices.DeleteFunc(slices.Clone(b.spent[key]), func(t int64) bool { return t <= day })
 	inHour := 0
 	for _, t := range spent {
 		if t > hour {
@@ -62,17 +68,17 @@ func (b *budgets) take(ctx context.Context, kind string, now time.Time) string {
 	}
 	switch {
 	case limit.Hour > 0 && inHour >= limit.Hour:
-		return fmt.Sprintf("budget used up: %d of %d %s in the last hour", inHour, limit.Hour, kind)
+		return fmt.Sprintf("budget used up: the %d of %s for one hour", limit.Hour, kind), nil
 	case limit.Day > 0 && len(spent) >= limit.Day:
-		return fmt.Sprintf("budget used up: %d of %d %s in the last day", len(spent), limit.Day, kind)
+		return fmt.Sprintf("budget used up: the %d of %s for one day", limit.Day, kind), nil
 	}
-	b.spent[kind] = append(spent, now.Unix())
+	b.spent[key] = append(spent, now.Unix())
 	data, err := json.Marshal(b.spent)
 	if err == nil {
 		err = b.store.Put(ctx, "spent", data)
 	}
 	if err != nil {
-		return "the budget could not be counted: " + err.Error()
+		return "", fmt.Errorf("count against the budget of %s: %w", kind, err)
 	}
-	return ""
+	return "", nil
 }

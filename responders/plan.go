@@ -67,13 +67,13 @@ func (p *Policy) ask(ask *Ask, t Tenant, controls map[string]Checker, env policy
 	mode := Careful(Careful(t.Mode, t.Modes[p.ID]), Careful(p.Mode, ask.Mode))
 	base := planned{hold: hold.Hold{
 		Tenant: t.Name, Control: ask.Hold, Level: ask.Level, Cause: cause, Reason: ask.Reason, Mode: string(mode),
-		Created: now, Expires: a.UpdatedAt.Add(ask.For), TTL: ask.For, MaxTTL: ask.AtMost,
+		Created: now, Evidence: a.UpdatedAt, Expires: a.UpdatedAt.Add(ask.For), TTL: ask.For, MaxTTL: ask.AtMost,
 	}}
 	switch {
 	case a.Late && p.Late != "act":
 		base.skip("the evidence came late: told, not acted on")
 	case !now.Before(base.hold.Expires):
-		base.skip(fmt.Sprintf("the evidence is from %s, longer ago than the hold would last", a.UpdatedAt.Format(time.RFC3339)))
+		base.skip("the evidence is older than the hold would last")
 	}
 	subjects := []string{""}
 	if ask.subject != nil {
@@ -104,7 +104,9 @@ func (p *Policy) ask(ask *Ask, t Tenant, controls map[string]Checker, env policy
 			}
 		}
 		pl.hold.ID = hold.ID(t.Name, ask.Hold, ask.Level, pl.hold.Subject, cause)
-		out = append(out, pl)
+		if !slices.ContainsFunc(out, func(o planned) bool { return o.hold.ID == pl.hold.ID }) {
+			out = append(out, pl) // the same address may be written in several ways
+		}
 	}
 	return out
 }

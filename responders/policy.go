@@ -125,10 +125,10 @@ func LoadPolicies(files []detections.File, controls map[string]Checker) ([]*Poli
 func (p *Policy) check(d *yamldoc.Decoder, doc *yaml.Node, controls map[string]Checker) {
 	p.when = compilePolicy(d, p.When, "when", expr.AsBool())
 	if p.Late != "tell" && p.Late != "act" {
-		d.Report(doc, "late", "must be tell or act")
+		d.Report(nodeAt(doc, "late"), "late", "must be tell or act")
 	}
 	if p.Mode != "" && !p.Mode.Known() {
-		d.Report(doc, "mode", "unknown mode %s: one of observe, propose, enforce", p.Mode)
+		d.Report(nodeAt(doc, "mode"), "mode", "unknown mode %s: one of observe, propose, enforce", p.Mode)
 	}
 	names := make([]string, 0, len(controls))
 	for n := range controls {
@@ -142,14 +142,14 @@ func (p *Policy) check(d *yamldoc.Decoder, doc *yaml.Node, controls map[string]C
 			a.AtMost = max(defaultAtMost, a.For)
 		}
 		if a.AtMost < a.For {
-			d.Report(doc, key+".at_most", "is shorter than for")
+			d.Report(nodeAt(doc, "do", i, "at_most"), key+".at_most", "is shorter than for")
 		}
 		if a.Mode != "" && !a.Mode.Known() {
-			d.Report(doc, key+".mode", "unknown mode %s: one of observe, propose, enforce", a.Mode)
+			d.Report(nodeAt(doc, "do", i, "mode"), key+".mode", "unknown mode %s: one of observe, propose, enforce", a.Mode)
 		}
 		c, ok := controls[a.Hold]
 		if !ok {
-			d.Report(doc, key+".hold", "unknown control %s%s", a.Hold, diag.DidYouMean(a.Hold, names)).Hint = "controls: " + strings.Join(names, ", ")
+			d.Report(nodeAt(doc, "do", i, "hold"), key+".hold", "unknown control %s%s", a.Hold, diag.DidYouMean(a.Hold, names)).Hint = "controls: " + strings.Join(names, ", ")
 			continue
 		}
 		subject := ""
@@ -158,9 +158,38 @@ func (p *Policy) check(d *yamldoc.Decoder, doc *yaml.Node, controls map[string]C
 			subject = sampleSubject
 		}
 		if err := c.Check(a.Level, subject); err != nil {
-			d.Report(doc, key, "%s", err)
+			at := nodeAt(doc, "do", i, "level")
+			if a.Level == "" || a.Subject.Given() {
+				at = nodeAt(doc, "do", i, "hold")
+			}
+			d.Report(at, key, "%s", err)
 		}
 	}
+}
+
+// nodeAt walks keys and indexes down from n, as far as they lead.
+func nodeAt(n *yaml.Node, path ...any) *yaml.Node {
+	for _, step := range path {
+		n = yamldoc.Resolve(n)
+		next := n
+		switch step := step.(type) {
+		case int:
+			if n.Kind == yaml.SequenceNode && step < len(n.Content) {
+				next = n.Content[step]
+			}
+		case string:
+			for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+				if n.Content[i].Value == step {
+					next = n.Content[i+1]
+				}
+			}
+		}
+		if next == n {
+			break
+		}
+		n = next
+	}
+	return yamldoc.Resolve(n)
 }
 
 // sampleSubject stands in for a subject that is only known when an alert comes.

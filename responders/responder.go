@@ -5,13 +5,8 @@ package responders
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -72,10 +67,14 @@ type Responder struct {
 	checkers  map[string]Checker
 	incidents detections.Incidents
 	holds     map[string]*hold.Hold
-	outcomes  map[string][]Outcome // refused and skipped responses, by incident
+	outcomes  map[string][]Outcome       // refused and skipped responses, by incident
+	refused   map[string]map[string]bool // those that were noted, by incident
+	asked     map[string][]string        // ids of the holds behind an alert's responses, "" where there is none
 	budgets   *budgets
 	due       map[string]*dueState // reconciliation, by control
 	told      map[string]State     // the state last told, by incident
+	moved     bool                 // a hold changed since the states of incidents were looked at
+	forgetAt  time.Time
 }
 
 // Feed is whether the tenant's log can be seen. While it is blind nothing is
@@ -118,7 +117,8 @@ func New(ctx context.Context, t Tenant, policies []*Policy, controls map[string]
 	r := &Responder{
 		opts: opts, log: opts.Logger.With("tenant", t.Name), tenant: t, policies: policies, controls: controls, checkers: map[string]Checker{},
 		pending: map[string]detections.Change{}, wake: make(chan struct{}, 1), holds: map[string]*hold.Hold{},
-		outcomes: map[string][]Outcome{}, due: map[string]*dueState{}, told: map[string]State{},
+		outcomes: map[string][]Outcome{}, refused: map[string]map[string]bool{}, asked: map[string][]string{},
+		due: map[string]*dueState{}, told: map[string]State{}, moved: true,
 	}
 	for name, c := range controls {
 		r.checkers[name] = c
@@ -128,46 +128,6 @@ func New(ctx context.Context, t Tenant, policies []*Policy, controls map[string]
 		return nil, err
 	}
 	return r, nil
-}
-
-func (r *Responder) load(ctx context.Context) error {
-	b, err := loadBudgets(ctx, r.opts.Limits, r.opts.Budgets)
-	if err != nil {
-		return err
-	}
-	r.budgets = b
-	all, err := r.opts.Holds.All(ctx)
-	if err != nil {
-		return fmt.Errorf("load holds: %w", err)
-	}
-	for key, data := range all {
-		var h hold.Hold
-		if err := json.Unmarshal(data, &h); err != nil {
-			return fmt.Errorf("load hold %s: %w", key, err)
-		}
-		r.holds[h.ID] = &h
-	}
-	all, err = r.opts.Incidents.All(ctx)
-	if err != nil {
-		return fmt.Errorf("load incidents: %w", err)
-	}
-	for key, data := range all {
-		var saved savedIncident
-		if err := json.Unmarshal(data, &saved); err != nil {
-			return fmt.Errorf("load incident %s: %w", key, err)
-		}
-		r.incidents.Restore(saved.Incident)
-		r.outcomes[saved.ID] = saved.Outcomes
-		r.told[saved.ID] = saved.Told
-	}
-	return nil
-}
-
-// savedIncident is an incident as it is kept across restarts.
-type savedIncident struct {
-	detections.Incident
-	Outcomes []Outcome `json:"outcomes"`
-	Told     State     `json:"told"`
 }
 
 // Offer hands over a change of an alert. It never blocks: of several changes of
@@ -182,7 +142,8 @@ func (r *Responder) Offer(c detections.Change) {
 	r.wakeUp()
 }
 
-// SetFeed tells whether the tenant's log can be seen.
+// SetFeed tells whether the tenant's log can be seen. Until it is called the log
+// counts as seen, so call it before Run when that is not known yet.
 func (r *Responder) SetFeed(f Feed) {
 	r.mu.Lock()
 	r.feed = f
@@ -227,368 +188,64 @@ func (r *Responder) settings() (Tenant, []*Policy, Feed) {
 
 // Run answers alerts until ctx ends. What was offered by then is still planned
 // and recorded; a change of the tenant that is under way is finished or left to
-// the next start, which begins with a fresh look.
+// the next start, which begins with a fresh look. An error means that a store or
+// the journal failed: without them nothing can be done safely.
 func (r *Responder) Run(ctx context.Context) error {
 	ticker := time.NewTicker(r.opts.Every)
 	defer ticker.Stop()
+	r.showAll(ctx)
 	for {
+		if err := r.step(ctx); err != nil && ctx.Err() == nil {
+			return err
+		}
 		select {
 		case <-ctx.Done():
-			drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			return r.handlePending(drain)
+			return r.drain(context.WithoutCancel(ctx))
 		case <-r.wake:
 		case <-ticker.C:
 		}
-		if err := r.handlePending(ctx); err != nil && ctx.Err() == nil {
-			return err
-		}
-		if err := r.tick(ctx); err != nil && ctx.Err() == nil {
-			return err
-		}
 	}
 }
 
-// handlePending takes what was offered. An error means that the store failed:
-// without it nothing can be done safely.
-func (r *Responder) handlePending(ctx context.Context) error {
+// drainTime bounds what is still done after the end.
+const drainTime = 5 * time.Second
+
+// drain answers what is still waiting. A tenant that does not answer in time is
+// left to the next start; what was planned is saved by then.
+func (r *Responder) drain(ctx context.Context) error {
 	r.mu.Lock()
-	order, pending := r.order, r.pending
-	r.order, r.pending = nil, map[string]detections.Change{}
-	if r.poked {
-		r.poked = false
-		for name := range r.due {
-			r.due[name].at = time.Time{}
-		}
-	}
+	waiting := len(r.order) > 0
 	r.mu.Unlock()
-	for _, id := range order {
-		if err := r.handle(ctx, pending[id]); err != nil {
-			return err
-		}
+	if !waiting {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, drainTime)
+	defer cancel()
+	if err := r.handlePending(ctx, r.opts.Now()); err != nil {
+		return err
+	}
+	if err := r.step(ctx); err != nil && ctx.Err() == nil {
+		return err
 	}
 	return nil
 }
 
-// handle answers one change of an alert.
-func (r *Responder) handle(ctx context.Context, c detections.Change) error {
+// step answers what was offered, ends holds whose time is over, and brings the
+// controls to what the holds ask for. All of it sees one time and one verdict on
+// the feed, so that no hold runs out between two of its parts.
+func (r *Responder) step(ctx context.Context) error {
 	now := r.opts.Now()
-	tenant, policies, _ := r.settings()
-	before, known := r.incidents.Holding(c.Alert.ID)
-	in, rose := r.incidents.Apply(c)
-	if known && sameAlert(before, in, c.Alert.ID) {
-		return nil // told before a restart
+	if err := r.handlePending(ctx, now); err != nil {
+		return err
 	}
-	var transitions []string
-	if rose {
-		transitions = append(transitions, fmt.Sprintf("%s: %s", c.Alert.Title, groupText(c.Alert)))
-	}
-	responses := []detections.Response{}
-	for _, pl := range plan(tenant, policies, r.checkers, c.Alert, in, now) {
-		resp, line, err := r.respond(ctx, pl, c, now)
-		if err != nil {
-			return err
-		}
-		if line != "" {
-			transitions = append(transitions, line)
-		}
-		responses = append(responses, resp)
-	}
-	if c.Transition == detections.Resolved && in.ResolvedAt != nil {
-		transitions = append(transitions, "The attack is over: "+c.Alert.Title)
-	}
-	in = r.incidents.SetResponses(in.ID, c.Alert.ID, responses)
-	if err := r.opts.Record(ctx, map[string]any{"kind": "alert", "transition": c.Transition, "incident": in.ID, "alert": alertOf(in, c.Alert.ID), "at": now}); err != nil {
-		return fmt.Errorf("record alert %s: %w", c.Alert.ID, err)
+	if err := r.expire(ctx, now); err != nil {
+		return err
 	}
 	if err := r.reconcile(ctx, now); err != nil {
 		return err
 	}
-	return r.tell(ctx, in, transitions, rose)
-}
-
-// sameAlert reports whether an alert says the same in both states of its
-// incident, its responses aside.
-func sameAlert(before, after detections.Incident, id string) bool {
-	if before.ID != after.ID {
-		return false
-	}
-	a, b := alertOf(before, id), alertOf(after, id)
-	return a.ID != "" && a.Count == b.Count && a.UpdatedAt.Equal(b.UpdatedAt) && a.Severity == b.Severity && (a.ResolvedAt == nil) == (b.ResolvedAt == nil)
-}
-
-func alertOf(in detections.Incident, id string) detections.Alert {
-	for _, a := range in.Alerts {
-		if a.ID == id {
-			return a
-		}
-	}
-	return detections.Alert{}
-}
-
-// respond carries one planned response as far as mode and rails allow. The line
-// is for the thread, empty when nothing new is to be told.
-func (r *Responder) respond(ctx context.Context, pl planned, c detections.Change, now time.Time) (detections.Response, string, error) {
-	if pl.why != "" {
-		return r.refuse(ctx, pl, now)
-	}
-	if h := r.holds[pl.hold.ID]; h != nil && !h.State.Ended() && h.State != hold.Releasing {
-		if h.Renew(c.Alert.UpdatedAt) {
-			if err := r.saveHold(ctx, h); err != nil {
-				return detections.Response{}, "", err
-			}
-		}
-		return responseOf(h), "", nil
-	}
-	if c.Transition == detections.Resolved {
-		pl.skip("the alert had resolved before anything was done")
-		return r.refuse(ctx, pl, now)
-	}
-	h := pl.hold
-	switch Mode(h.Mode) {
-	case Enforce:
-		kind := KindSettingChange
-		if h.Subject != "" {
-			kind = KindNetworkACLEntry
-		}
-		if why := r.budgets.take(ctx, kind, now); why != "" {
-			pl.refuse(why)
-			return r.refuse(ctx, pl, now)
-		}
-		h.State = hold.Active
-		if d := r.due[h.Control]; d != nil {
-			d.at = time.Time{}
-		}
-	case Propose:
-		h.State = hold.AwaitingApproval
-	default:
-		h.State = hold.Proposed
-	}
-	if h.Expires.After(now.Add(h.MaxTTL)) {
-		h.Expires = now.Add(h.MaxTTL)
-	}
-	r.holds[h.ID] = &h
-	if err := r.saveHold(ctx, &h); err != nil {
-		return detections.Response{}, "", err
-	}
-	if err := r.record(ctx, "hold", &h, now); err != nil {
-		return detections.Response{}, "", err
-	}
-	line := ""
-	if h.State != hold.Active {
-		line = fmt.Sprintf("%s %s", map[hold.State]string{hold.Proposed: "Would hold", hold.AwaitingApproval: "Asks to hold"}[h.State], holdText(&h))
-	}
-	return responseOf(&h), line, nil
-}
-
-// refuse notes a response that is not given, once for each reason.
-func (r *Responder) refuse(ctx context.Context, pl planned, now time.Time) (detections.Response, string, error) {
-	resp := pl.response()
-	in := pl.hold.Cause.Incident
-	for _, o := range r.outcomes[in] {
-		if o.HoldID == pl.hold.ID && o.Reason == resp.Reason {
-			return resp, "", nil
-		}
-	}
-	r.outcomes[in] = append(r.outcomes[in], Outcome{Response: resp, HoldID: pl.hold.ID, At: now})
-	h := pl.hold
-	h.Note = pl.why
-	if err := r.record(ctx, "refused", &h, now); err != nil {
-		return resp, "", err
-	}
-	return resp, fmt.Sprintf("Did not hold %s: %s", holdText(&pl.hold), pl.why), nil
-}
-
-func (r *Responder) record(ctx context.Context, kind string, h *hold.Hold, now time.Time) error {
-	if err := r.opts.Record(ctx, map[string]any{"kind": kind, "hold": h, "at": now}); err != nil {
-		return fmt.Errorf("record %s of hold %s: %w", kind, h.ID, err)
-	}
-	return nil
-}
-
-// endedKept is how long holds and incidents are remembered after their end.
-const endedKept = 7 * 24 * time.Hour
-
-func (r *Responder) saveHold(ctx context.Context, h *hold.Hold) error {
-	data, err := json.Marshal(h)
-	if err == nil {
-		err = r.opts.Holds.Put(ctx, h.ID, data)
-	}
-	if err != nil {
-		return fmt.Errorf("save hold %s: %w", h.ID, err)
-	}
-	return nil
-}
-
-// tick ends holds whose time is over and looks at settings again.
-func (r *Responder) tick(ctx context.Context) error {
-	now := r.opts.Now()
-	_, _, feed := r.settings()
-	changed := map[string]bool{} // incidents
-	for _, h := range r.sortedHolds() {
-		switch {
-		case h.State.Ended():
-			if now.Sub(h.Ended) > endedKept {
-				delete(r.holds, h.ID)
-				if err := r.opts.Holds.Delete(ctx, h.ID); err != nil {
-					return fmt.Errorf("forget hold %s: %w", h.ID, err)
-				}
-			}
-			continue
-		case h.State == hold.Releasing || now.Before(h.Expires):
-			continue
-		case feed.Blind && now.Before(h.Created.Add(h.MaxTTL)) && h.State == hold.Active:
-			// Nobody can tell whether the attack is over.
-			h.Expires = now.Add(time.Minute)
-			h.Note = "kept on: " + feed.String()
-		case h.State == hold.Proposed || h.State == hold.AwaitingApproval:
-			h.State, h.Ended, h.Note = hold.Released, now, "nobody asked for it in time"
-			changed[h.Cause.Incident] = true
-		default:
-			h.State = hold.Releasing
-			if d := r.due[h.Control]; d != nil {
-				d.at = time.Time{}
-			}
-		}
-		if err := r.saveHold(ctx, h); err != nil {
-			return err
-		}
-	}
-	if err := r.reconcile(ctx, now); err != nil {
+	if err := r.tellStates(ctx); err != nil {
 		return err
 	}
-	for _, in := range r.incidents.All() {
-		if changed[in.ID] || r.told[in.ID] != "" && r.told[in.ID] != r.stateOf(in) {
-			if err := r.tell(ctx, in, nil, false); err != nil {
-				return err
-			}
-		}
-	}
-	return r.forgetIncidents(ctx, now)
-}
-
-func (r *Responder) sortedHolds() []*hold.Hold {
-	out := make([]*hold.Hold, 0, len(r.holds))
-	for _, h := range r.holds {
-		out = append(out, h)
-	}
-	slices.SortFunc(out, func(a, b *hold.Hold) int {
-		if c := a.Created.Compare(b.Created); c != 0 {
-			return c
-		}
-		return strings.Compare(a.ID, b.ID)
-	})
-	return out
-}
-
-// reconcile brings every control that is due to what its holds ask for.
-func (r *Responder) reconcile(ctx context.Context, now time.Time) error {
-	for _, name := range sortedKeys(r.controls) {
-		d := r.due[name]
-		if now.Before(d.at) {
-			continue
-		}
-		var mine []*hold.Hold
-		before := map[string]hold.Hold{}
-		for _, h := range r.sortedHolds() {
-			if h.Control == name && Mode(h.Mode) == Enforce && !h.State.Ended() {
-				mine = append(mine, h)
-				before[h.ID] = *h
-			}
-		}
-		rep, err := r.controls[name].Reconcile(ctx, mine, now)
-		switch {
-		case err != nil:
-			d.failures++
-			d.at = now.Add(backoff(d.failures))
-			if errors.Is(err, context.Canceled) {
-				continue
-			}
-			r.log.Warn("control not brought to its holds yet", "control", name, "failures", d.failures, "err", err)
-		case rep.Again:
-			d.at = now
-		default:
-			d.failures = 0
-			d.at = now.Add(r.opts.Look)
-		}
-		if err := r.noteReconciled(ctx, name, mine, before, rep, err, now); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// noteReconciled saves, records and tells what a reconciliation changed.
-func (r *Responder) noteReconciled(ctx context.Context, name string, mine []*hold.Hold, before map[string]hold.Hold, rep control.Report, failure error, now time.Time) error {
-	if len(rep.Changes) > 0 || len(rep.Notes) > 0 {
-		if err := r.opts.Record(ctx, map[string]any{"kind": "control", "control": name, "changes": rep.Changes, "notes": rep.Notes, "at": now}); err != nil {
-			return fmt.Errorf("record change of %s: %w", name, err)
-		}
-	}
-	lines := map[string][]string{}
-	for _, h := range mine {
-		was := before[h.ID]
-		if failure != nil && !h.State.Ended() {
-			h.Note = failure.Error()
-		} else if failure == nil && was.Note == h.Note && h.State == hold.Active {
-			h.Note = ""
-		}
-		if was == *h {
-			continue
-		}
-		if err := r.saveHold(ctx, h); err != nil {
-			return err
-		}
-		line := ""
-		switch {
-		case h.State == hold.Released:
-			line = "Released " + holdText(h)
-		case h.State == hold.Failed || h.State == hold.PendingCapacity || h.State == hold.Overruled:
-			if was.State != h.State {
-				line = fmt.Sprintf("%s: %s (%s)", holdText(h), h.Note, h.State)
-			}
-		case failure != nil && was.Note == "":
-			line = fmt.Sprintf("Not yet %s: %s", map[bool]string{true: "released", false: "in force"}[h.State == hold.Releasing], holdText(h)+": "+h.Note)
-		case h.State == hold.Active && (was.To == "" || was.Note != "") && failure == nil:
-			line = "Holds " + holdText(h)
-		}
-		if line != "" {
-			lines[h.Cause.Incident] = append(lines[h.Cause.Incident], line)
-			if err := r.record(ctx, "hold", h, now); err != nil {
-				return err
-			}
-		}
-	}
-	for _, in := range r.incidents.All() {
-		notes := lines[in.ID]
-		if len(notes) > 0 || len(rep.Notes) > 0 && r.hasHold(in.ID, name) {
-			if err := r.tell(ctx, in, append(notes, rep.Notes...), false); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (r *Responder) hasHold(incident, control string) bool {
-	for _, h := range r.holds {
-		if h.Cause.Incident == incident && h.Control == control && !h.State.Ended() {
-			return true
-		}
-	}
-	return false
-}
-
-// backoff waits longer after each failure in a row: 2s, 4s, … 1m.
-func backoff(failures int) time.Duration {
-	return min(time.Second<<min(failures, 10), time.Minute)
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	slices.Sort(out)
-	return out
+	return r.forget(ctx, now)
 }

@@ -2,11 +2,10 @@ package responders
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"portcullis/detections"
 	"portcullis/responders/hold"
@@ -28,22 +27,102 @@ func responseOf(h *hold.Hold) detections.Response {
 	return resp
 }
 
-// holdText names a hold for people: network-acl on 198.51.100.7 until 10:45 UTC.
-func holdText(h *hold.Hold) string {
-	text := h.Control
+// line is one sentence of a thread. Lines that differ in their subject alone are
+// told as one.
+type line struct {
+	head    string // "Holds network-acl"
+	subject string // what it is aimed at, "" for the tenant
+	tail    string // " until 10:45 UTC"
+}
+
+// holdLine says something of a hold: Holds network-acl on 198.51.100.7 until
+// 10:45 UTC.
+func holdLine(verb string, h *hold.Hold, why string) line {
+	l := line{head: verb + " " + h.Control, subject: h.Subject}
+	if h.Control == "" {
+		return line{head: verb + ": " + why} // its policy could not even name a control
+	}
 	if h.Level != "" {
-		text += " at " + h.Level
+		l.head += " at " + h.Level
 	}
-	if h.Subject != "" {
-		text += " on " + h.Subject
+	if h.To != "" && h.Subject == "" && !h.State.Ended() {
+		l.tail = " (" + h.To + ")"
 	}
-	if h.To != "" && h.Subject == "" {
-		text += " (" + h.To + ")"
+	if h.State == hold.Active || h.State == hold.Proposed || h.State == hold.AwaitingApproval {
+		l.tail += " until " + h.Expires.UTC().Format("15:04 UTC")
 	}
-	if !h.State.Ended() && !h.Expires.IsZero() {
-		text += " until " + h.Expires.UTC().Format("15:04 UTC")
+	if why != "" {
+		l.tail += ": " + why
 	}
-	return text
+	return l
+}
+
+// subjectsShown is how many subjects one sentence names.
+const subjectsShown = 5
+
+// sentences renders lines in their order, those alike as one. Empty ones are
+// left out.
+func sentences(lines []line) []string {
+	var order []line
+	subjects := map[line][]string{}
+	for _, l := range lines {
+		if l == (line{}) {
+			continue
+		}
+		key := line{head: l.head, tail: l.tail}
+		if subjects[key] == nil {
+			order = append(order, key)
+		}
+		subjects[key] = append(subjects[key], l.subject)
+	}
+	out := make([]string, 0, len(order))
+	for _, l := range order {
+		text := l.head
+		if names := slices.DeleteFunc(subjects[l], func(s string) bool { return s == "" }); len(names) > 0 {
+			text += " on " + strings.Join(names[:min(len(names), subjectsShown)], ", ")
+			if more := len(names) - subjectsShown; more > 0 {
+				text += fmt.Sprintf(" and %d more", more)
+			}
+		}
+		out = append(out, text+l.tail)
+	}
+	return out
+}
+
+// news is what is to be told of incidents, by id.
+type news map[string]*item
+
+type item struct {
+	lines []line
+	loud  bool
+}
+
+func (n news) add(incident string, l line) {
+	if n[incident] == nil {
+		n[incident] = &item{}
+	}
+	n[incident].lines = append(n[incident].lines, l)
+}
+
+// shout adds what a person must look at.
+func (n news) shout(incident string, l line) {
+	n.add(incident, l)
+	n[incident].loud = true
+}
+
+// spread tells the news.
+func (r *Responder) spread(ctx context.Context, n news) error {
+	if len(n) == 0 {
+		return nil
+	}
+	for _, in := range r.incidents.All() {
+		if it := n[in.ID]; it != nil {
+			if err := r.tell(ctx, in, it.lines, it.loud); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func groupText(a detections.Alert) string {
@@ -59,14 +138,16 @@ func groupText(a detections.Alert) string {
 
 // stateOf is where an incident stands.
 func (r *Responder) stateOf(in detections.Incident) State {
-	running := false
+	inForce, running := false, false
 	for _, h := range r.holds {
-		if h.Cause.Incident == in.ID && Mode(h.Mode) == Enforce && !h.State.Ended() {
-			running = true
+		if h.Cause.Incident != in.ID || Mode(h.Mode) != Enforce || h.State.Ended() {
+			continue
 		}
+		running = true
+		inForce = inForce || h.State == hold.Active || h.State == hold.Releasing
 	}
 	switch {
-	case in.ResolvedAt == nil && running:
+	case in.ResolvedAt == nil && inForce:
 		return StateContaining
 	case in.ResolvedAt == nil:
 		return StateObserving
@@ -76,37 +157,97 @@ func (r *Responder) stateOf(in detections.Incident) State {
 	return StateClosed
 }
 
-// tell saves an incident and shows it to people.
-func (r *Responder) tell(ctx context.Context, in detections.Incident, transitions []string, broadcast bool) error {
-	tenant, _, feed := r.settings()
+// tell saves an incident, and those of its alerts that changed, and shows it to
+// people. It is saved first: after a crash between the two a line is missing in
+// the thread, and none comes twice.
+func (r *Responder) tell(ctx context.Context, in detections.Incident, lines []line, loud bool, changed ...detections.Alert) error {
 	state := r.stateOf(in)
 	if was := r.told[in.ID]; was != "" && was != state {
-		transitions = append(transitions, map[State]string{
-			StateObserving:  "The attack goes on and nothing is held",
-			StateContaining: "The attack goes on and holds are in force",
-			StateRelaxing:   "The attack is over; holds run out by themselves",
-			StateClosed:     "Closed: every setting is back at the value a human chose",
-		}[state])
-		if state == StateClosed && !r.everHeld(in.ID) {
-			transitions[len(transitions)-1] = "Closed: nothing was changed"
-		}
+		lines = append(lines, line{head: r.stateText(in.ID, state)})
 	}
 	r.told[in.ID] = state
-	data, err := json.Marshal(savedIncident{Incident: in, Outcomes: r.outcomes[in.ID], Told: state})
-	if err == nil {
-		err = r.opts.Incidents.Put(ctx, in.ID, data)
+	if err := r.saveIncident(ctx, in); err != nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("save incident %s: %w", in.ID, err)
+	for _, a := range changed {
+		if err := r.saveAlert(ctx, in.ID, a); err != nil {
+			return err
+		}
 	}
-	rep := Report{Incident: in, State: state, Mode: tenant.Mode, Feed: feed.String(), Outcomes: r.outcomesOf(in.ID),
-		Transition: strings.Join(transitions, "\n"), Broadcast: broadcast}
+	r.show(ctx, in, strings.Join(sentences(lines), "\n"), loud)
+	return nil
+}
+
+// tellStates tells of incidents that stand elsewhere than was last told.
+func (r *Responder) tellStates(ctx context.Context) error {
+	if !r.moved {
+		return nil
+	}
+	for _, in := range r.incidents.All() {
+		if was := r.told[in.ID]; was != "" && was != r.stateOf(in) {
+			if err := r.tell(ctx, in, nil, false); err != nil {
+				return err
+			}
+		}
+	}
+	r.moved = false
+	return nil
+}
+
+func (r *Responder) stateText(incident string, s State) string {
+	switch s {
+	case StateObserving:
+		return "The attack goes on and nothing is held"
+	case StateContaining:
+		return "The attack goes on and holds are in force"
+	case StateRelaxing:
+		return "The attack is over; holds run out by themselves"
+	}
+	if r.everHeld(incident) {
+		return "Closed: every setting is back at the value a human chose"
+	}
+	return "Closed: nothing was changed"
+}
+
+// show hands an incident to the notifiers.
+func (r *Responder) show(ctx context.Context, in detections.Incident, transition string, loud bool) {
+	tenant, _, feed := r.settings()
+	rep := Report{Incident: r.refreshed(in), State: r.told[in.ID], Mode: tenant.Mode, Feed: feed.String(), Outcomes: r.outcomesOf(in.ID),
+		Transition: transition, Broadcast: loud}
 	for _, n := range r.opts.Notifiers {
 		if err := n.Notify(ctx, rep); err != nil {
 			r.log.Error("incident not shown", "incident", in.ID, "err", err)
 		}
 	}
-	return nil
+}
+
+// showAll shows the incidents that are not closed as they stand: the run before
+// may have ended before it could.
+func (r *Responder) showAll(ctx context.Context) {
+	for _, in := range r.incidents.All() {
+		if state := r.told[in.ID]; state != "" && state != StateClosed {
+			r.show(ctx, in, "", false)
+		}
+	}
+}
+
+// refreshed is an incident whose alerts say what has become of their responses
+// since.
+func (r *Responder) refreshed(in detections.Incident) detections.Incident {
+	for i, a := range in.Alerts {
+		ids := r.asked[a.ID]
+		if len(ids) != len(a.Responses) || len(ids) == 0 {
+			continue
+		}
+		responses := slices.Clone(a.Responses)
+		for j, id := range ids {
+			if h := r.holds[id]; h != nil {
+				responses[j] = responseOf(h)
+			}
+		}
+		in.Alerts[i].Responses = responses
+	}
+	return in
 }
 
 func (r *Responder) everHeld(incident string) bool {
@@ -126,26 +267,14 @@ func (r *Responder) outcomesOf(incident string) []Outcome {
 			continue
 		}
 		o := Outcome{Response: responseOf(h), HoldID: h.ID, From: h.From, To: h.To, Until: h.Expires, At: h.Created, Ended: h.Ended}
-		if h.Note != "" && h.State == hold.Active {
-			o.Reason += " (" + h.Note + ")"
+		for _, why := range []string{h.Note, h.Trouble, h.Kept} {
+			if why != "" && (h.State == hold.Active || h.State == hold.Releasing) {
+				o.Reason += " (" + why + ")"
+			}
 		}
 		out = append(out, o)
 	}
 	return append(out, slices.Clone(r.outcomes[incident])...)
 }
 
-// forgetIncidents drops incidents that ended long ago.
-func (r *Responder) forgetIncidents(ctx context.Context, now time.Time) error {
-	for _, in := range r.incidents.All() {
-		if in.ResolvedAt == nil || now.Sub(*in.ResolvedAt) < endedKept || r.stateOf(in) != StateClosed {
-			continue
-		}
-		r.incidents.Forget(in.ID)
-		delete(r.told, in.ID)
-		delete(r.outcomes, in.ID)
-		if err := r.opts.Incidents.Delete(ctx, in.ID); err != nil {
-			return fmt.Errorf("forget incident %s: %w", in.ID, err)
-		}
-	}
-	return nil
-}
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -30,6 +30,10 @@ Exit codes: 0 no problem, 1 problems, 2 wrong usage.`,
 			if err != nil && !errors.As(err, &problems) {
 				return err
 			}
+			if len(problems) == 0 && found.Rules+found.Policies+found.Configs == 0 && len(paths) > 0 {
+				return nothingIn("rule, policy or configuration", paths)
+			}
+			found.Warnings.Sort()
 			for _, w := range found.Warnings {
 				if output == "json" {
 					err = printJSON(std.out, problemJSON(w, "warning"))

@@ -42,11 +42,11 @@ type daemon struct {
 // newDaemon opens the store and wires each tenant: source → journal → engine →
 // responder → notifiers. It is long because wiring is: one straight line in the
 // order of an event's way. Nothing runs yet.
-func newDaemon(ctx context.Context, cfg *config.Config, content *config.Loaded, log *slog.Logger, opts daemonOptions) (d *daemon, err error) {
+func newDaemon(ctx context.Context, cfg *config.Config, content *config.Loaded, log *slog.Logger, opts daemonOptions) (_ *daemon, err error) {
 	if opts.now == nil {
 		opts.now = time.Now
 	}
-	d = &daemon{cfg: cfg, opts: opts, log: log}
+	d := &daemon{cfg: cfg, opts: opts, log: log}
 	jopts := journal.Options{Dir: cfg.StoreDir(), NATS: cfg.Store.NATS, CredsFile: cfg.CredsFile(), Logger: log}
 	if d.journal, err = journal.Open(ctx, jopts); err != nil {
 		return nil, err

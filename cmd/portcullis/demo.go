@@ -34,7 +34,7 @@ Exit codes: 0 contained and restored, 1 not, 2 wrong usage.`,
   portcullis demo --keep              keep the daemon's store to look at`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if speed < 1 || speed > 400 {
+			if !(speed >= 1 && speed <= 400) { // NaN is neither
 				return usage("--speed must be between 1 and 400")
 			}
 			return demo(cmd.Context(), std, speed, keep, verbose)
@@ -52,7 +52,7 @@ const (
 	stuffingFor    = 15 * time.Minute
 	stuffingRate   = 2 // attempts a second, of all its addresses
 	smsAfter       = 4 * time.Minute
-	smsFor         = 10 * time.Minute
+	smsFor         = 15 * time.Minute
 	smsRate        = 0.2
 	demoPatience   = 3 * time.Hour // it must be over by then
 	demoPoll       = 12 * time.Second

@@ -22,13 +22,14 @@ var layout = map[string][]string{
 	"internal/diag":      {},
 	"internal/yamldoc":   {"internal/diag"},
 	"internal/auth0":     {},
+	"internal/httpapi":   {},
 	"internal/journal":   {},
 	"internal/tenantsim": {},
 	"cmd/portcullis":     {"logstream", "detections", "responders", "catalog", "config", "internal"},
 	"responders/hold":    {},
 	"responders/control": {"internal/auth0", "internal/diag", "internal/yamldoc", "responders/hold", "responders/control"},
 	"responders/slack":   {"detections", "responders"},
-	"bench":              {"bench"},
+	"bench":              {"bench", "logstream", "detections", "catalog"},
 }
 
 // soleImporters are modules that one package of ours owns.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -43,7 +44,7 @@ dead-letter file; the rest goes on. --rules replaces the shipped rules.
 --respond adds what would have been done to whom; nothing is contacted.
 
 Exit codes: 0 all files were read (unreadable lines are told, not fatal),
-1 a file or a rule could not be read, 2 wrong usage.`,
+1 a file or a rule could not be read or an interrupt came, 2 wrong usage.`,
 		Example: `  portcullis replay events.jsonl.gz
   portcullis replay --config portcullis.yaml --respond yesterday.jsonl
   zcat events.gz | portcullis replay --rules rules/ -o table -`,
@@ -90,6 +91,9 @@ func replay(ctx context.Context, std stdio, f replayFlags, files []string) error
 		if content.Rules, err = config.LoadRules(cfg, f.rules); err != nil {
 			return err
 		}
+		if len(content.Rules.Rules) == 0 {
+			return nothingIn("rule", f.rules)
+		}
 	}
 	if f.tenant == "" && cfg != nil && len(cfg.Tenants) == 1 {
 		f.tenant = cfg.Tenants[0].Name
@@ -108,6 +112,9 @@ func replay(ctx context.Context, std stdio, f replayFlags, files []string) error
 		return err
 	}
 	r.summarise(std, time.Since(start))
+	if ctx.Err() != nil {
+		readErr = errors.New("interrupted: what is told above is of the events read until then")
+	}
 	if err := errors.Join(readErr, r.rejects.close()); err != nil {
 		return fmt.Errorf("replay: %w", err)
 	}
@@ -140,8 +147,9 @@ func (r *replayer) engine(tenant string) (*detections.Engine, error) {
 		return e, nil
 	}
 	opts := detections.Options{OnChange: func(c detections.Change) { r.alerts[tenant+"\x00"+c.Alert.ID] = c.Alert }}
-	if t := r.tenantConfig(tenant); t != nil && len(r.flags.rules) == 0 {
-		opts.Params = t.Params
+	if t := r.tenantConfig(tenant); t != nil {
+		opts.Params = maps.Clone(t.Params)
+		maps.DeleteFunc(opts.Params, func(id string, _ map[string]any) bool { return r.content.Rules.Rule(id) == nil }) // --rules replaced it
 	}
 	if r.cfg != nil {
 		opts.Lateness = r.cfg.Rules.Lateness
@@ -211,11 +219,18 @@ func (r *replayer) print(std stdio) error {
 		return nil
 	}
 	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
+	several := len(r.engines) > 1 // whose alert it is must show then
+	if several {
+		fmt.Fprint(w, "TENANT\t")
+	}
 	fmt.Fprintln(w, "OPENED\tSEVERITY\tRULE\tGROUP\tEVENTS\tRESOLVED\tWOULD DO")
 	for _, a := range alerts {
 		resolved := "open"
 		if a.ResolvedAt != nil {
 			resolved = a.ResolvedAt.Format("15:04:05")
+		}
+		if several {
+			fmt.Fprintf(w, "%s\t", cmp.Or(printable(a.Tenant), "-"))
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", a.OpenedAt.Format("2006-01-02 15:04:05"), a.Severity, a.Rule, groupOf(a), a.Count, resolved, wouldDo(a))
 	}
@@ -244,7 +259,8 @@ func printable(s string) string {
 func wouldDo(a detections.Alert) string {
 	parts := make([]string, 0, len(a.Responses))
 	for _, resp := range a.Responses {
-		text := strings.TrimSpace(strings.Join([]string{resp.Control, resp.Level, resp.Subject}, " "))
+		words := slices.DeleteFunc([]string{resp.Control, resp.Level, printable(resp.Subject)}, func(s string) bool { return s == "" })
+		text := strings.Join(words, " ")
 		if resp.Outcome != "proposed" {
 			text = resp.Outcome + ": " + text + " (" + resp.Reason + ")"
 		}
@@ -268,8 +284,8 @@ func (r *replayer) summarise(std stdio, took time.Duration) {
 			failed[id] = detections.RuleError{Count: failed[id].Count + re.Count, Last: re.Last}
 		}
 	}
-	fmt.Fprintf(std.err, "%d events in %.2f s, %s, %d duplicates, %d late, %d unreadable\n",
-		s.Events, took.Seconds(), plural(len(r.alerts), "alert"), s.Duplicates, s.Late, r.rejects.count)
+	fmt.Fprintf(std.err, "%s in %.2f s, %s, %d duplicates, %d late, %d unreadable\n",
+		plural(int(s.Events), "event"), took.Seconds(), plural(len(r.alerts), "alert"), s.Duplicates, s.Late, r.rejects.count)
 	if s.Future > 0 {
 		fmt.Fprintf(std.err, "%s set aside: stamped in the future\n", plural(int(s.Future), "event"))
 	}

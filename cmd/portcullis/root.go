@@ -1,13 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"portcullis/internal/diag"
 )
 
 // newRoot builds the command tree.
@@ -29,11 +34,7 @@ Exit codes: 0 done, 1 failed or problems found, 2 wrong usage.`,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				msg := fmt.Sprintf("unknown command %q", args[0])
-				if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-					msg += fmt.Sprintf(" (did you mean %s?)", strings.Join(near, " or "))
-				}
-				return usage("%s", msg)
+				return unknownCommand(cmd, args[0])
 			}
 			if err := cmd.Help(); err != nil {
 				return err
@@ -45,11 +46,87 @@ Exit codes: 0 done, 1 failed or problems found, 2 wrong usage.`,
 	root.SetIn(std.in)
 	root.SetOut(std.out)
 	root.SetErr(std.err)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%w", err) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if words := cmd.Flags().Args(); cmd == root && len(words) > 0 {
+			return unknownCommand(cmd, words[0]) // whose flag it was
+		}
+		var unknown *pflag.NotExistError
+		if errors.As(err, &unknown) {
+			return usage("%w%s", err, nearestFlag(cmd, unknown.GetSpecifiedName()))
+		}
+		return usage("%w", err)
+	})
 	root.AddCommand(
 		newDemo(std), newRun(std), newCheck(std), newTest(std), newReplay(std), newSimulate(std), newVersion(std),
 	)
+	strictHelp(root)
+	strictCompletion(root)
 	return root
+}
+
+// nearestFlag is the flag that an unknown one was probably meant to be, in the
+// words of a message; "" when none is close.
+func nearestFlag(cmd *cobra.Command, name string) string {
+	var known []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
+	if near := diag.Nearest(name, known); near != "" {
+		return fmt.Sprintf(" (did you mean --%s?)", near)
+	}
+	return ""
+}
+
+// unknownCommand is the error for a command that there is not.
+func unknownCommand(parent *cobra.Command, name string) error {
+	msg := fmt.Sprintf("unknown command %q", name)
+	if near := parent.SuggestionsFor(name); len(near) > 0 {
+		msg += fmt.Sprintf(" (did you mean %s?)", strings.Join(near, " or "))
+	}
+	return usage("%s", msg)
+}
+
+// strictHelp makes help refuse a command that there is not. The library's own
+// shows the general help and exits with 0.
+func strictHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	help, _, err := root.Find([]string{"help"})
+	if err != nil || help == root {
+		return
+	}
+	show := help.Run
+	help.Run = nil
+	help.Example = "  portcullis help replay"
+	help.RunE = func(cmd *cobra.Command, args []string) error {
+		if found, rest, err := root.Find(args); found == nil || err != nil || len(rest) > 0 {
+			return unknownCommand(cmp.Or(found, root), append(rest, args...)[0])
+		}
+		show(cmd, args)
+		return nil
+	}
+}
+
+// strictCompletion makes completion refuse what it does not know with the exit
+// code of wrong usage, as every command does.
+func strictCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	completion, _, err := root.Find([]string{"completion"})
+	if err != nil || completion == root {
+		return
+	}
+	completion.Example = "  source <(portcullis completion bash)\n  portcullis completion fish > ~/.config/fish/completions/portcullis.fish"
+	completion.Args = cobra.ArbitraryArgs
+	completion.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usage("no completion for the shell %q: one of bash, fish, powershell, zsh", args[0])
+		}
+		if err := cmd.Help(); err != nil {
+			return err
+		}
+		return &exitError{code: exitUsage}
+	}
+	for _, shell := range completion.Commands() {
+		shell.Args = noArgs
+		shell.Example = "  portcullis completion " + shell.Name()
+	}
 }
 
 // noArgs refuses arguments.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -38,10 +39,14 @@ Exit codes: 0 clean stop, 1 cannot go on, 2 wrong usage.`,
 				return usage("--log-format %s is unknown: one of text, json", logFormat)
 			}
 			log := newLogger(std.err, logFormat, verbose)
+			hup := make(chan os.Signal, 1) // from here on: before, the signal would end the process
+			signal.Notify(hup, syscall.SIGHUP)
+			defer signal.Stop(hup)
 			cfg, content, err := load(file)
 			if err != nil {
 				return err
 			}
+			cfg.Warnings.Sort()
 			for _, w := range cfg.Warnings {
 				log.Warn("configuration", "at", w.Head())
 			}
@@ -49,12 +54,14 @@ Exit codes: 0 clean stop, 1 cannot go on, 2 wrong usage.`,
 			if err != nil {
 				return err
 			}
-			for _, t := range d.tenants {
-				t.sayConnection(cmd.Context())
-			}
 			ctx, stop := context.WithCancel(cmd.Context())
+			var beside sync.WaitGroup
+			defer beside.Wait()
 			defer stop()
-			go d.reloadOnSignal(ctx, file)
+			for _, t := range d.tenants { // one that does not answer holds up no other
+				beside.Go(func() { t.sayConnection(ctx) })
+			}
+			beside.Go(func() { d.reloadOnSignal(ctx, hup, file) })
 			log.Info("portcullis guards", "tenants", len(d.tenants), "rules", len(content.Rules.Rules), "policies", len(content.Policies))
 			err = d.run(ctx)
 			log.Info("portcullis stopped", "err", err)
@@ -77,11 +84,8 @@ func load(file string) (*config.Config, *config.Loaded, error) {
 	return cfg, content, err
 }
 
-// reloadOnSignal reloads on each SIGHUP until ctx ends.
-func (d *daemon) reloadOnSignal(ctx context.Context, file string) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
+// reloadOnSignal reloads on each signal of hup until ctx ends.
+func (d *daemon) reloadOnSignal(ctx context.Context, hup <-chan os.Signal, file string) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -100,15 +104,29 @@ func (d *daemon) reloadOnSignal(ctx context.Context, file string) {
 	}
 }
 
+// credentialKey is the key of the configuration that a tenant's secret stands
+// behind.
+func credentialKey(t *config.Tenant) string {
+	switch {
+	case t.KeyFile != "":
+		return "private_key_file"
+	case t.SecretEnv != "":
+		return "client_secret_env"
+	}
+	return "client_secret_file"
+}
+
 // sayConnection tells at once whether the tenant's credentials work. The daemon
 // goes on either way: what fails is tried again, and the feed is blind so long.
 func (t *tenant) sayConnection(ctx context.Context) {
 	err := t.api.Check(ctx)
 	switch {
+	case ctx.Err() != nil:
+		return // asked to stop before there was an answer
 	case err == nil:
 		t.log.Info("tenant connected", "domain", t.cfg.Domain, "mode", t.cfg.Mode)
 	case errors.Is(err, auth0.ErrCredentials):
-		t.log.Error("tenant refuses the credentials: set client_id and its secret, then restart", "err", err)
+		t.log.Error("tenant refuses the credentials: correct the keys and restart", "keys", "client_id, "+credentialKey(t.cfg), "err", err)
 	default:
 		t.log.Error("tenant not reached, trying on", "err", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"time"
@@ -40,8 +41,8 @@ Exit codes: 0 clean stop, 1 cannot listen, 2 wrong usage.`,
   portcullis simulate --listen 127.0.0.1:9000 --attack stuffing --attack sms --after 30s`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if opts.Speed <= 0 {
-				return usage("--speed must be above 0")
+			if !(opts.Speed > 0) || math.IsInf(opts.Speed, 0) { // so that NaN is refused, too
+				return usage("--speed must be a number above 0")
 			}
 			sim := tenantsim.New(opts)
 			for _, name := range attacks {
@@ -102,7 +103,7 @@ func listenLoopback(ctx context.Context, addr string) (net.Listener, error) {
 	}
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", addr, err)
+		return nil, hint(fmt.Errorf("listen on %s: %w", addr, err), "--listen 127.0.0.1:0 takes any free port")
 	}
 	return ln, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"os"
@@ -32,6 +33,9 @@ Exit codes: 0 all pass, 1 failures or problems, 2 wrong usage.`,
 			set, err := rulesToTest(file, paths)
 			if err != nil {
 				return err
+			}
+			if len(set.Rules) == 0 {
+				return nothingIn("rule", paths)
 			}
 			passed, bad, without := 0, 0, []string{}
 			for _, r := range set.Rules {
@@ -94,10 +98,18 @@ func testFolder(r *detections.Rule) fs.FS {
 	return os.DirFS(filepath.Dir(r.File()))
 }
 
+// nothingIn is the error for paths that hold nothing of what a command needs:
+// silence would look like success.
+func nothingIn(what string, paths []string) error {
+	err := fmt.Errorf("no %s in %s", what, cmp.Or(strings.Join(paths, ", "), "the configuration"))
+	return hint(err, "in a folder, files that end in .yaml or .yml are read")
+}
+
 func printTest(std stdio, output string, res detections.TestResult) error {
 	if output == "json" {
 		return printJSON(std.out, map[string]any{
-			"rule": res.Rule, "test": res.Name, "file": res.File, "line": res.Line, "passed": len(res.Failures) == 0, "failures": res.Failures,
+			"rule": res.Rule, "test": res.Name, "file": res.File, "line": res.Line, "passed": len(res.Failures) == 0,
+			"failures": append([]string{}, res.Failures...), // [] rather than null
 		})
 	}
 	if len(res.Failures) == 0 {

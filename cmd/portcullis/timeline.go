@@ -28,7 +28,7 @@ type timeline struct {
 
 	mu        sync.Mutex // guards what follows: Notify comes from the daemon
 	incidents map[string]responders.Report
-	firstHold time.Time
+	firstHold map[string]time.Time // by campaign
 }
 
 var _ responders.Notifier = (*timeline)(nil)
@@ -36,7 +36,7 @@ var _ responders.Notifier = (*timeline)(nil)
 func newTimeline(std stdio, sim *tenantsim.Tenant) *timeline {
 	f, ok := std.out.(*os.File)
 	return &timeline{std: std, sim: sim, colour: ok && term.IsTerminal(int(f.Fd())), start: sim.Now(),
-		incidents: map[string]responders.Report{}}
+		incidents: map[string]responders.Report{}, firstHold: map[string]time.Time{}}
 }
 
 // Notify shows each transition as a line.
@@ -45,8 +45,8 @@ func (t *timeline) Notify(_ context.Context, r responders.Report) error {
 	defer t.mu.Unlock()
 	t.incidents[r.Incident.ID] = r
 	for _, o := range r.Outcomes {
-		if o.Outcome == "done" && o.To != "" && t.firstHold.IsZero() {
-			t.firstHold = t.sim.Now()
+		if _, held := t.firstHold[r.Incident.Campaign]; !held && o.Outcome == "done" && o.To != "" {
+			t.firstHold[r.Incident.Campaign] = t.sim.Now()
 		}
 	}
 	if r.Transition == "" {
@@ -101,46 +101,55 @@ A human chose: bot detection %v, challenges %v; no network ACL.
 `, speed, h.botDetection["bot_detection_level"], h.botDetection["challenge_password_policy"])
 }
 
+// campaigns says which campaign of the catalog an attack of the demo belongs to.
+var campaigns = map[tenantsim.AttackKind]string{
+	tenantsim.CredentialStuffing: "credential-attack",
+	tenantsim.SMSBombing:         "mfa-abuse",
+}
+
 // demoResult is how the demo ended.
 type demoResult struct {
-	before, after []tenantsim.Outcomes // of each attack: until the first hold, and since
-	attacks       []tenantsim.AttackStats
-	firstHold     time.Time
-	restored      bool
-	restoredAt    time.Time
-	closed        bool
-	stats         tenantsim.Stats
+	attacks    []demoAttack
+	restored   bool
+	restoredAt time.Time
+	closed     bool
+	stats      tenantsim.Stats
 }
+
+// demoAttack is one attack before the first hold that answered it, and in its
+// last quarter.
+type demoAttack struct {
+	tenantsim.AttackStats
+	before tenantsim.Outcomes
+	late   tenantsim.Outcomes // as they were when the last quarter began
+	held   time.Time          // zero when nothing answered it
+}
+
+func (a demoAttack) end() tenantsim.Outcomes { return minus(a.Outcomes, a.late) }
 
 // done reports whether every attack was contained and everything restored.
 func (r demoResult) done() bool {
-	for i := range r.attacks {
-		if !r.contained(i) {
+	for _, a := range r.attacks {
+		if !a.contained() {
 			return false
 		}
 	}
 	return len(r.attacks) > 0 && r.restored && r.closed
 }
 
-// contained: since the first hold fewer than a quarter as many attempts succeed
-// as before. An attack that began under the hold is measured against the share
-// that its passwords allow.
-func (r demoResult) contained(i int) bool {
-	return share(r.after[i]) < r.reference(i)/4
+// contained: at its end less than half as much of the attack gets past the
+// defences as before the first hold.
+func (a demoAttack) contained() bool {
+	return !a.held.IsZero() && a.end().Attempts > 0 && past(a.end()) < past(a.before)/2
 }
 
-func (r demoResult) reference(i int) float64 {
-	if r.before[i].Attempts >= 5 {
-		return share(r.before[i])
-	}
-	return 1 // nothing stood in the way of a message before
-}
-
-func share(o tenantsim.Outcomes) float64 {
+// past is the share of attempts that neither a network ACL nor bot detection
+// stopped.
+func past(o tenantsim.Outcomes) float64 {
 	if o.Attempts == 0 {
 		return 0
 	}
-	return float64(o.Succeeded) / float64(o.Attempts)
+	return 1 - float64(o.Denied+o.Challenged)/float64(o.Attempts)
 }
 
 func minus(a, b tenantsim.Outcomes) tenantsim.Outcomes {
@@ -154,8 +163,7 @@ func (t *timeline) watch(ctx context.Context, h human, giveUp time.Time) demoRes
 	var r demoResult
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
-	nextStatus, last, began := t.start.Add(demoStatusStep), t.sim.Stats(), []bool{}
-	lastAt := t.start
+	last, lastAt, nextStatus := t.sim.Stats(), t.start, t.start.Add(demoStatusStep)
 	for {
 		select {
 		case <-ctx.Done():
@@ -164,22 +172,7 @@ func (t *timeline) watch(ctx context.Context, h human, giveUp time.Time) demoRes
 		}
 		now, stats := t.sim.Now(), t.sim.Stats()
 		t.mu.Lock()
-		for i, a := range stats.Attacks {
-			if len(began) <= i {
-				began = append(began, false)
-				r.before = append(r.before, tenantsim.Outcomes{})
-			}
-			if !began[i] && !now.Before(a.Start) {
-				began[i] = true
-				t.line("31", "! %s begins", a.Kind)
-			}
-			if r.firstHold.IsZero() {
-				r.before[i] = a.Outcomes
-			}
-		}
-		if r.firstHold.IsZero() && !t.firstHold.IsZero() {
-			r.firstHold = t.firstHold
-		}
+		t.follow(&r, stats, now)
 		if !now.Before(nextStatus) {
 			t.status(stats, last, now.Sub(lastAt))
 			last, lastAt, nextStatus = stats, now, now.Add(demoStatusStep)
@@ -187,10 +180,10 @@ func (t *timeline) watch(ctx context.Context, h human, giveUp time.Time) demoRes
 				nextStatus = now.Add(5 * demoStatusStep)
 			}
 		}
-		over := !r.firstHold.IsZero() && t.allClosed() && !attacking(stats, now)
+		over := t.allClosed() && !attacking(stats, now)
 		t.mu.Unlock()
 		if over && snapshot(t.sim).equal(h) {
-			r.restored, r.restoredAt, r.closed = true, now, true
+			r.restoredAt = now
 			return t.finish(r, h)
 		}
 		if now.After(giveUp) {
@@ -199,17 +192,32 @@ func (t *timeline) watch(ctx context.Context, h human, giveUp time.Time) demoRes
 	}
 }
 
+// follow counts each attack before and after its first hold. The caller holds mu.
+func (t *timeline) follow(r *demoResult, stats tenantsim.Stats, now time.Time) {
+	for i, a := range stats.Attacks {
+		if now.Before(a.Start) {
+			continue
+		}
+		if i >= len(r.attacks) {
+			r.attacks = append(r.attacks, demoAttack{})
+			t.line("31", "! %s begins", a.Kind)
+		}
+		d := &r.attacks[i]
+		d.AttackStats, d.held = a, t.firstHold[campaigns[a.Kind]]
+		if d.held.IsZero() {
+			d.before = a.Outcomes
+		}
+		if now.Before(a.End.Add(-a.End.Sub(a.Start) / 4)) {
+			d.late = a.Outcomes
+		}
+	}
+}
+
 func (t *timeline) finish(r demoResult, h human) demoResult {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r.stats = t.sim.Stats()
-	r.attacks = r.stats.Attacks
-	for len(r.before) < len(r.attacks) {
-		r.before = append(r.before, tenantsim.Outcomes{})
-	}
-	for i, a := range r.attacks {
-		r.after = append(r.after, minus(a.Outcomes, r.before[i]))
-	}
+	t.follow(&r, r.stats, t.sim.Now())
 	r.restored = snapshot(t.sim).equal(h)
 	r.closed = t.allClosed()
 	return r
@@ -234,16 +242,16 @@ func (t *timeline) status(s, last tenantsim.Stats, d time.Duration) {
 	o := minus(s.Outcomes, last.Outcomes)
 	text := fmt.Sprintf("  %4.0f events/min, %3.0f calm logins/min", float64(s.Events-last.Events)/d.Minutes(), float64(s.CalmLogins-last.CalmLogins)/d.Minutes())
 	if o.Attempts > 0 {
-		text += fmt.Sprintf(" · attack %s %5.1f %% get through (%d of %d: %d denied, %d challenged)",
-			bar(share(o)), 100*share(o), o.Succeeded, o.Attempts, o.Denied, o.Challenged)
+		text += fmt.Sprintf(" · attack %s %3.0f %% of %d get past (%d challenged, %d denied), %d succeed",
+			bar(past(o)), 100*past(o), o.Attempts, o.Challenged, o.Denied, o.Succeeded)
 	}
 	t.line("2", "%s", text)
 }
 
-// bar draws a share of an attack that succeeds, full at one in ten.
+// bar draws a share.
 func bar(v float64) string {
 	const width = 10
-	n := min(int(v*10*width+0.999), width)
+	n := min(int(v*width+0.999), width)
 	return strings.Repeat("█", n) + strings.Repeat("░", width-n)
 }
 
@@ -252,14 +260,14 @@ func (t *timeline) summary(r demoResult) {
 	defer t.mu.Unlock()
 	fmt.Fprintln(t.std.out)
 	w := tabwriter.NewWriter(t.std.out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "attack\tbegan\ttightened\tbefore: got through\tafter: got through\tcontained")
-	for i, a := range r.attacks {
-		tightened := "never"
-		if !r.firstHold.IsZero() {
-			tightened = clock(r.firstHold.Sub(t.start))
+	fmt.Fprintln(w, "attack\tbegan\tfirst hold\tgot past before it\tgot past at the end\tsucceeded before / since\tcontained")
+	for _, a := range r.attacks {
+		held := "never"
+		if !a.held.IsZero() {
+			held = clock(a.held.Sub(t.start))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d of %d\t%d of %d\t%s\n", a.Kind, clock(a.Start.Sub(t.start)), tightened,
-			r.before[i].Succeeded, r.before[i].Attempts, r.after[i].Succeeded, r.after[i].Attempts, yesNo(r.contained(i)))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%.0f %% of %d\t%.0f %% of %d\t%d / %d\t%s\n", a.Kind, clock(a.Start.Sub(t.start)), held,
+			100*past(a.before), a.before.Attempts, 100*past(a.end()), a.end().Attempts, a.before.Succeeded, a.Succeeded-a.before.Succeeded, yesNo(a.contained()))
 	}
 	w.Flush()
 	fmt.Fprintln(t.std.out)

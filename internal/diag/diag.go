@@ -18,7 +18,7 @@ type Source struct {
 
 // NewSource wraps the content of a file.
 func NewSource(name string, data []byte) *Source {
-	return &Source{Name: name, Data: data, lines: strings.Split(string(data), "\n")}
+	return &Source{Name: name, Data: data, lines: strings.Split(strings.TrimPrefix(string(data), "\ufeff"), "\n")}
 }
 
 // Line returns the text of a 1-based line, without its line end.
@@ -28,6 +28,9 @@ func (s *Source) Line(n int) string {
 	}
 	return strings.TrimRight(s.lines[n-1], "\r")
 }
+
+// Lines is the number of lines.
+func (s *Source) Lines() int { return len(s.lines) }
 
 // Problem is one thing wrong at one place.
 type Problem struct {
@@ -116,7 +119,7 @@ func printable(s string) string {
 // Problems are all the problems of one load. It is an error when not empty.
 type Problems []Problem
 
-// Error joins every problem, a blank line between two.
+// Error joins every problem, each on lines of its own.
 func (ps Problems) Error() string {
 	parts := make([]string, len(ps))
 	for i, p := range ps {
@@ -150,8 +153,14 @@ func (ps Problems) Sort() {
 // Nearest is the known word most like word, or "" when none is close: at most
 // a third of its letters differ.
 func Nearest(word string, known []string) string {
+	if len(word) < 2 {
+		return ""
+	}
 	best, dist := "", max(1, len(word)/3)+1
 	for _, k := range known {
+		if len(word) > 2*len(k)+2 {
+			continue // and no stranger's long word costs much
+		}
 		if d := distance(strings.ToLower(word), strings.ToLower(k)); d < dist {
 			best, dist = k, d
 		}

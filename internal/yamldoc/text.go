@@ -1,9 +1,11 @@
 package yamldoc
 
 import (
-	"strings"
+	"unicode"
 
 	"gopkg.in/yaml.v3"
+
+	"portcullis/internal/diag"
 )
 
 // Text is a string value that remembers where in the file it stands, so that a
@@ -32,48 +34,118 @@ func (d *Decoder) ReportAt(t Text, from, to int, key, format string, args ...any
 	d.Problems = append(d.Problems, d.Src.Problem(line, col, length, key, format, args...))
 }
 
-// place finds the file position of a character of a scalar's text.
+// place finds the file position of a character of a scalar's text. It walks the
+// source and the text together: what YAML folds, indents or escapes is white
+// space or a known escape, and all other characters stand in the same order.
 func (d *Decoder) place(t Text, offset int) (line, col int) {
 	n := t.Node
 	if n == nil {
 		return 0, 0
 	}
-	runes := []rune(t.Value)
-	before := string(runes[:min(max(offset, 0), len(runes))])
-	switch {
-	case n.Style&yaml.LiteralStyle != 0:
-		// The text of a block starts on the line after its | and keeps its lines.
-		row := strings.Count(before, "\n")
-		line = n.Line + 1 + row
-		return line, indent(d.Src.Line(line)) + len([]rune(before[strings.LastIndex(before, "\n")+1:])) + 1
-	case n.Style&yaml.FoldedStyle != 0:
-		return d.folded(n.Line+1, 0, before)
-	case n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0:
-		return n.Line, n.Column + 1 + len([]rune(before))
-	default:
-		return d.folded(n.Line, n.Column-1, before)
+	c := d.cursorAt(n)
+	if c == nil {
+		return n.Line, n.Column
 	}
+	for i, r := range []rune(t.Value) {
+		blank := unicode.IsSpace(r)
+		if !blank && !c.skipBlank() {
+			return n.Line, n.Column
+		}
+		if i == offset {
+			break
+		}
+		if !blank || c.onBlank() || c.escape > 0 && c.at() == '\\' {
+			c.next()
+		}
+	}
+	return c.line, c.col + 1
 }
 
-// folded walks source lines whose breaks were folded into single spaces.
-func (d *Decoder) folded(line, start int, before string) (int, int) {
-	left := len([]rune(before))
+// cursor is a place in the source of a scalar.
+type cursor struct {
+	src    *diag.Source
+	line   int // 1-based
+	col    int // 0-based
+	text   []rune
+	quote  rune // the scalar's quote, 0 if none
+	escape int  // 1 where a backslash escapes
+}
+
+// cursorAt stands before the first character of a scalar's text; nil when the
+// source does not show it.
+func (d *Decoder) cursorAt(n *yaml.Node) *cursor {
+	c := &cursor{src: d.Src}
+	if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
+		c.goTo(n.Line+1, 0) // after the line with its | or >
+		return c
+	}
+	c.goTo(n.Line, n.Column-1)
+	for c.at() == '&' || c.at() == '!' { // an anchor or a tag
+		for c.col < len(c.text) && !c.onBlank() {
+			c.col++
+		}
+		if !c.skipBlank() {
+			return nil
+		}
+	}
+	if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
+		c.quote = c.at()
+		if c.quote == '"' {
+			c.escape = 1
+		}
+		c.col++
+	}
+	return c
+}
+
+func (c *cursor) goTo(line, col int) {
+	c.line, c.col, c.text = line, col, []rune(c.src.Line(line))
+}
+
+// at is the character under the cursor, 0 at the end of a line.
+func (c *cursor) at() rune {
+	if c.col < 0 || c.col >= len(c.text) {
+		return 0
+	}
+	return c.text[c.col]
+}
+
+func (c *cursor) onBlank() bool { return unicode.IsSpace(c.at()) }
+
+// skipBlank moves over white space and line ends; false at the end of the file.
+func (c *cursor) skipBlank() bool {
 	for {
-		runes := []rune(d.Src.Line(line))
-		if start == 0 {
-			start = indent(string(runes))
+		switch {
+		case c.col >= len(c.text) || c.escape > 0 && c.at() == '\\' && c.col == len(c.text)-1:
+			if c.line >= c.src.Lines() {
+				return false
+			}
+			c.goTo(c.line+1, 0)
+		case c.onBlank():
+			c.col++
+		default:
+			return true
 		}
-		if start > len(runes) {
-			return line, 1
-		}
-		text := strings.TrimRight(string(runes[start:]), " \t")
-		if n := len([]rune(text)); left <= n || line >= len(d.Src.Data) {
-			return line, start + left + 1
-		} else {
-			left -= n + 1
-		}
-		line, start = line+1, 0
 	}
 }
 
-func indent(line string) int { return len(line) - len(strings.TrimLeft(line, " ")) }
+// next moves over one character of the text, as it is written.
+func (c *cursor) next() {
+	switch r := c.at(); {
+	case r == '\'' && c.quote == '\'':
+		c.col += 2
+	case r == '\\' && c.escape > 0 && c.col+1 < len(c.text):
+		switch c.text[c.col+1] {
+		case 'x':
+			c.col += 4
+		case 'u':
+			c.col += 6
+		case 'U':
+			c.col += 10
+		default:
+			c.col += 2
+		}
+	default:
+		c.col++
+	}
+}

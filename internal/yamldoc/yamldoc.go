@@ -29,7 +29,7 @@ func Documents(src *diag.Source) ([]*yaml.Node, diag.Problems) {
 	dec := yaml.NewDecoder(bytes.NewReader(src.Data))
 	for {
 		var n yaml.Node
-		err := decodeNode(dec, &n)
+		err := safely(func() error { return dec.Decode(&n) })
 		if errors.Is(err, io.EOF) {
 			return docs, nil
 		}
@@ -46,14 +46,14 @@ func Documents(src *diag.Source) ([]*yaml.Node, diag.Problems) {
 	}
 }
 
-// decodeNode turns a panic of the YAML library on hostile input into an error.
-func decodeNode(dec *yaml.Decoder, n *yaml.Node) (err error) {
+// safely turns a panic of the YAML library on hostile input into an error.
+func safely(f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("yaml: %v", r)
 		}
 	}()
-	return dec.Decode(n)
+	return f()
 }
 
 var yamlLine = regexp.MustCompile(`line (\d+): `)
@@ -64,6 +64,9 @@ func syntaxProblem(src *diag.Source, err error) diag.Problem {
 	if m := yamlLine.FindStringSubmatch(msg); m != nil {
 		line, _ = strconv.Atoi(m[1])
 		msg = strings.Replace(msg, m[0], "", 1)
+	}
+	if line == 0 && !strings.Contains(msg, "control characters") && !strings.Contains(msg, "UTF") {
+		line = 1 // the library leaves it out
 	}
 	p := src.Problem(line, 0, 0, "", "not valid YAML: %s", msg)
 	if strings.Contains(msg, "cannot start any token") && strings.Contains(src.Line(line), "\t") {
@@ -162,9 +165,13 @@ func (d *Decoder) value(n *yaml.Node, v reflect.Value, key string) {
 		return
 	}
 	if v.Type() == durationType {
+		if n.Kind != yaml.ScalarNode {
+			d.Report(n, key, "must be a length of time, found %s", describe(n)).Hint = "write 90s, 15m, 1h or 30d"
+			return
+		}
 		dur, err := ParseDuration(n.Value)
-		if n.Kind != yaml.ScalarNode || err != nil {
-			d.Report(n, key, "%q is not a length of time", n.Value).Hint = "write 90s, 15m, 1h or 30d"
+		if err != nil {
+			d.Report(n, key, "%s", err).Hint = "write 90s, 15m, 1h or 30d"
 			return
 		}
 		v.SetInt(int64(dur))
@@ -201,7 +208,7 @@ func (d *Decoder) value(n *yaml.Node, v reflect.Value, key string) {
 		v.Set(out)
 	case reflect.Interface:
 		var a any
-		if err := n.Decode(&a); err != nil {
+		if err := safely(func() error { return n.Decode(&a) }); err != nil {
 			d.Report(n, key, "cannot be read: %s", strings.TrimPrefix(err.Error(), "yaml: "))
 			return
 		}

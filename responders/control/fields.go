@@ -177,7 +177,11 @@ func (f *Fields) look(memory map[string]hold.Memory, observed map[string]string,
 		for _, c := range claims[field] {
 			keys = append(keys, c.Hold)
 		}
-		next, finding := f.Orders[field].Look(was, value, keys)
+		// A choice overrules what it came after; a claim that is new since the last
+		// look came later.
+		seen := slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return !slices.Contains(m.Claims, key) })
+		next, finding := f.Orders[field].Look(was, value, seen)
+		next.Claims = keys
 		maps.DeleteFunc(next.Overruled, func(key string, _ bool) bool { return !slices.Contains(keys, key) })
 		if next.Intent != nil && now.Sub(next.IntentAt) > intentLife {
 			next.Intent = nil

@@ -36,6 +36,7 @@ type Memory struct {
 	Applied   string          `json:"applied"`             // the last value known to be in force
 	Intent    *string         `json:"intent,omitempty"`    // written ahead of a change that may or may not have landed
 	IntentAt  time.Time       `json:"intent_at,omitzero"`  // when
+	Claims    []string        `json:"claims,omitempty"`    // that counted at the last look
 	Overruled map[string]bool `json:"overruled,omitempty"` // claims that a human's weaker choice came after
 }
 

@@ -39,27 +39,29 @@ type Cause struct {
 
 // Hold is one claim on one control of one tenant.
 type Hold struct {
-	ID       string        `json:"id"`
-	Tenant   string        `json:"tenant"`
-	Control  string        `json:"control"`
-	Level    string        `json:"level,omitempty"`   // for a control with levels
-	Subject  string        `json:"subject,omitempty"` // for a control of entries: the address
-	Cause    Cause         `json:"cause"`
-	Reason   string        `json:"reason"`
-	Mode     string        `json:"mode"`
-	State    State         `json:"state"`
-	Note     string        `json:"note,omitempty"`    // why the state is what it is
-	Trouble  string        `json:"trouble,omitempty"` // why the tenant is not brought to it yet
-	Kept     string        `json:"kept,omitempty"`    // why it lives on past its end
-	Created  time.Time     `json:"created"`
-	Expires  time.Time     `json:"expires"`           // when it ends unless renewed
-	TTL      time.Duration `json:"ttl"`               // time to live after the latest evidence
-	MaxTTL   time.Duration `json:"max_ttl"`           // it ends so long after Created at the latest
-	Evidence time.Time     `json:"evidence,omitzero"` // the latest that asked for it
-	Renewals int           `json:"renewals"`
-	From     string        `json:"from,omitempty"` // the setting before, for people
-	To       string        `json:"to,omitempty"`   // the setting asked for, for people
-	Ended    time.Time     `json:"ended,omitzero"` // when it was released
+	ID      string `json:"id"`
+	Tenant  string `json:"tenant"`
+	Control string `json:"control"`
+	Level   string `json:"level,omitempty"`   // for a control with levels
+	Subject string `json:"subject,omitempty"` // for a control of entries: the address
+	Cause   Cause  `json:"cause"`
+	Reason  string `json:"reason"`
+	Mode    string `json:"mode"`
+	State   State  `json:"state"`
+	Note    string `json:"note,omitempty"`    // why the state is what it is
+	Trouble string `json:"trouble,omitempty"` // why the tenant is not brought to it yet
+	Kept    string `json:"kept,omitempty"`    // why it lives on past its end
+	// Confirmed tells that the tenant was seen to be as strict as it asks.
+	Confirmed bool          `json:"confirmed,omitempty"`
+	Created   time.Time     `json:"created"`
+	Expires   time.Time     `json:"expires"`           // when it ends unless renewed
+	TTL       time.Duration `json:"ttl"`               // time to live after the latest evidence
+	MaxTTL    time.Duration `json:"max_ttl"`           // it ends so long after Created at the latest
+	Evidence  time.Time     `json:"evidence,omitzero"` // the latest that asked for it
+	Renewals  int           `json:"renewals"`
+	From      string        `json:"from,omitempty"` // the setting before, for people
+	To        string        `json:"to,omitempty"`   // the setting asked for, for people
+	Ended     time.Time     `json:"ended,omitzero"` // when it was released
 }
 
 // ID names the hold of a control at a level, on a subject, for a cause. The same

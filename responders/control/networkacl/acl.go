@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"portcullis/internal/auth0"
-	"portcullis/responders/hold"
+	"portcullis/responders/control"
 )
 
 // The tag in the description says whose the ACL is and when its entries end, so
@@ -19,14 +19,32 @@ const tagFormat = "2006-01-02T15:04Z"
 
 func (c *Control) tagPrefix() string { return "portcullis:v1 inst=" + c.instance + " " }
 
-// find returns our ACL, nil when there is none.
-func (c *Control) find(all []auth0.NetworkACL) *auth0.NetworkACL {
-	i := slices.IndexFunc(all, func(a auth0.NetworkACL) bool { return strings.HasPrefix(a.Description, c.tagPrefix()) })
-	if i < 0 {
-		return nil
+// find returns our ACL, nil when there is none, and copies of it that a request
+// with unknown outcome left behind. An ACL that was yielded is ours no more.
+func (c *Control) find(all []auth0.NetworkACL, m *memory) (ours *auth0.NetworkACL, copies []auth0.NetworkACL) {
+	for i := range all {
+		switch a := &all[i]; {
+		case !strings.HasPrefix(a.Description, c.tagPrefix()) || slices.Contains(m.Yielded, a.ID):
+		case ours == nil:
+			ours = a
+		default:
+			copies = append(copies, *a)
+		}
 	}
-	return &all[i]
+	return ours, copies
 }
+
+// isOurShape reports whether an ACL is still of the kind that we write: one that
+// denies logins from addresses.
+func isOurShape(a *auth0.NetworkACL) bool {
+	rest := a.Rule.Match
+	rest.IPv4CIDRs, rest.IPv6CIDRs = nil, nil
+	return a.Rule.Action == auth0.ActionBlock && a.Rule.Scope == auth0.ScopeAuthentication && len(a.Rule.Extra) == 0 &&
+		rest.Empty() && a.Rule.NotMatch.Empty()
+}
+
+// isOff reports whether an ACL of our shape denies nothing.
+func isOff(a *auth0.NetworkACL) bool { return !a.Active || a.Rule.LogOnly }
 
 // expiryOf reads the end from a tag; the zero time when it tells none.
 func expiryOf(description string) time.Time {
@@ -40,16 +58,12 @@ func expiryOf(description string) time.Time {
 	return time.Time{}
 }
 
-// draft is the ACL that denies the given addresses.
-func (c *Control) draft(want []string, active []*hold.Hold, now time.Time) auth0.NetworkACL {
-	end := lastExpiry(active)
-	if end.IsZero() {
-		end = now
-	}
+// draft is the ACL that denies the given addresses until a time.
+func (c *Control) draft(want []string, end time.Time) auth0.NetworkACL {
 	acl := auth0.NetworkACL{
 		Description: fmt.Sprintf("%sexp=%s managed while an attack lasts, do not edit", c.tagPrefix(), end.UTC().Add(time.Minute-1).Format(tagFormat)),
 		Active:      true,
-		Rule:        auth0.ACLRule{Action: "block", Scope: auth0.ScopeAuthentication},
+		Rule:        auth0.ACLRule{Action: auth0.ActionBlock, Scope: auth0.ScopeAuthentication},
 	}
 	for _, a := range want {
 		if isV6(a) {
@@ -59,21 +73,6 @@ func (c *Control) draft(want []string, active []*hold.Hold, now time.Time) auth0
 		}
 	}
 	return acl
-}
-
-func lastExpiry(active []*hold.Hold) time.Time {
-	var end time.Time
-	for _, h := range active {
-		if h.Expires.After(end) {
-			end = h.Expires
-		}
-	}
-	return end
-}
-
-// tagLags reports whether the end in the tag is well before that of the holds.
-func (c *Control) tagLags(ours *auth0.NetworkACL, active []*hold.Hold) bool {
-	return lastExpiry(active).Sub(expiryOf(ours.Description)) > tagSlack
 }
 
 // addresses lists what an ACL denies, sorted, in the form we write.
@@ -108,11 +107,29 @@ func isV6(s string) bool { return strings.Contains(s, ":") }
 
 // without returns the elements of a that are not in b.
 func without(a, b []string) []string {
-	var out []string
-	for _, s := range a {
-		if !slices.Contains(b, s) {
-			out = append(out, s)
-		}
+	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return slices.Contains(b, s) })
+}
+
+// intersect returns the elements of a that are in b.
+func intersect(a, b []string) []string {
+	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return !slices.Contains(b, s) })
+}
+
+// union returns the elements of both, sorted.
+func union(a, b []string) []string {
+	out := slices.Concat(a, b)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// changes names the addresses that differ.
+func changes(before, after []string) []control.Change {
+	var out []control.Change
+	for _, a := range without(after, before) {
+		out = append(out, control.Change{Field: a, From: "not denied", To: "denied"})
+	}
+	for _, a := range without(before, after) {
+		out = append(out, control.Change{Field: a, From: "denied", To: "not denied"})
 	}
 	return out
 }

@@ -5,12 +5,10 @@ package networkacl
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"portcullis/internal/auth0"
@@ -68,72 +66,59 @@ func (c *Control) Check(level, subject string) error {
 	return nil
 }
 
-// memory is what is known of our ACL between two looks at it.
-type memory struct {
-	Applied   []string          `json:"applied"` // addresses known to be denied by us, sorted
-	Foreign   []string          `json:"foreign"` // addresses that a human added to our ACL
-	Intent    *[]string         `json:"intent,omitempty"`
-	IntentAt  time.Time         `json:"intent_at,omitzero"`
-	Overruled map[string]string `json:"overruled,omitempty"` // why, by hold id
-	KeepUntil time.Time         `json:"keep_until,omitzero"` // entries found without their holds run out then
-}
-
-func (m *memory) empty() bool {
-	return len(m.Applied) == 0 && len(m.Foreign) == 0 && m.Intent == nil
-}
-
 // Reconcile makes our ACL deny exactly the addresses of the holds in force, and
-// removes it when there are none.
+// removes it when there are none. The error wraps [control.ErrStore] if the store
+// failed; after any error the next call starts from a fresh look.
 func (c *Control) Reconcile(ctx context.Context, holds []*hold.Hold, now time.Time) (control.Report, error) {
 	var rep control.Report
 	m, err := c.load(ctx)
 	if err != nil {
 		return rep, err
 	}
-	var active []*hold.Hold
-	for _, h := range holds {
-		if !h.InForce(now) {
-			continue
-		}
-		if err := c.guard(h.Subject); err != nil {
-			h.State, h.Note, h.Ended = hold.Failed, err.Error(), now
-			continue
-		}
-		active = append(active, h)
-	}
-	if len(active) == 0 && m.empty() && c.looked {
+	active := c.allowed(holds, now)
+	if len(active) == 0 && m.idle() && c.looked {
 		control.Settle(holds, now)
 		return rep, nil
 	}
 	all, err := c.api.NetworkACLs(ctx)
-	if errors.Is(err, auth0.ErrForbidden) {
-		if len(active) == 0 && m.empty() {
-			// The tenant has no network ACLs and nothing asks for one.
-			c.looked = true
-			control.Settle(holds, now)
-			return rep, nil
-		}
+	if errors.Is(err, auth0.ErrForbidden) && m.idle() {
+		// The tenant has no network ACLs, so nothing of ours is in one.
+		c.looked = true
 		control.Fail(active, now, "the tenant allows no network ACLs: "+err.Error())
+		control.Settle(holds, now)
 		return rep, nil
 	}
 	if err != nil {
 		return rep, fmt.Errorf("read network ACLs: %w", err)
 	}
-	ours := c.find(all)
-	observed := addresses(ours)
-	c.look(&m, ours, observed, active, now, &rep)
-
+	ours, copies := c.find(all, &m)
+	if ours != nil && !isOurShape(ours) {
+		m.yield(ours, active, &rep)
+		ours, copies = c.find(all, &m)
+	}
+	m.look(ours, active, now, &rep)
+	if err := c.removeCopies(ctx, &m, ours, copies); err != nil {
+		return rep, err
+	}
+	var full error
 	want := c.choose(&m, active, now)
-	describe(active, want, m.Overruled)
-	if !slices.Equal(want, observed) || ours != nil && c.tagLags(ours, active) && len(want) > 0 {
-		if err := c.apply(ctx, &m, all, ours, want, active, now, &rep); err != nil {
+	if c.differs(&m, ours, want, active, now) {
+		err := c.apply(ctx, &m, all, ours, want, active, now, &rep)
+		switch {
+		case errors.Is(err, errNoRoom):
+			full, want = err, nil
+		case errors.Is(err, auth0.ErrForbidden):
+			active = failUnmet(&m, active, now, err)
+			if want = c.choose(&m, active, now); c.differs(&m, ours, want, active, now) {
+				return rep, err
+			}
+		case err != nil || rep.Again:
 			return rep, err
 		}
 	}
-	if len(active) == 0 && len(m.Applied) == 0 {
-		m.Overruled = nil
-	}
-	if err := c.save(ctx, m); err != nil {
+	describe(active, want, m.Overruled, full)
+	m.prune(active, all)
+	if err := c.save(ctx, &m); err != nil {
 		return rep, err
 	}
 	c.looked = true
@@ -141,73 +126,39 @@ func (c *Control) Reconcile(ctx context.Context, holds []*hold.Hold, now time.Ti
 	return rep, nil
 }
 
-// look compares our ACL with what is known of it, and learns what others did.
-func (c *Control) look(m *memory, ours *auth0.NetworkACL, observed []string, active []*hold.Hold, now time.Time, rep *control.Report) {
-	landed := m.Intent != nil && slices.Equal(observed, *m.Intent)
-	switch {
-	case landed:
-		m.Applied, m.Intent = without(observed, m.Foreign), nil
-	case m.Intent != nil && now.Sub(m.IntentAt) > intentLife:
-		m.Intent = nil
-	}
-	known := len(m.Applied) > 0 || len(m.Foreign) > 0
-	switch {
-	case ours == nil && known && !landed:
-		rep.Notes = append(rep.Notes, "the network ACL was deleted by somebody else during a hold: left so")
-		c.overrule(m, active, "somebody deleted the network ACL after the hold began", nil)
-		m.Applied, m.Foreign = nil, nil
-	case ours != nil && !known && m.Intent == nil && !landed:
-		// Left by a run whose memory is lost: its entries stay until the tag's end.
-		m.Applied, m.KeepUntil = observed, expiryOf(ours.Description)
-		rep.Notes = append(rep.Notes, fmt.Sprintf("found a network ACL of an earlier run that denies %d addresses: kept until %s",
-			len(observed), m.KeepUntil.Format("2006-01-02 15:04 UTC")))
-	case ours != nil && (!ours.Active || ours.Rule.Action != "block" || ours.Rule.LogOnly):
-		if c.overrule(m, active, "somebody switched the network ACL off after the hold began", nil) {
-			rep.Notes = append(rep.Notes, "the network ACL was switched off by somebody else during a hold: left so")
-		}
-	case ours != nil && known:
-		mine := append(slices.Clone(m.Applied), m.Foreign...)
-		var intended []string
-		if m.Intent != nil {
-			intended = *m.Intent
-		}
-		if removed := without(m.Applied, observed); len(removed) > 0 && m.Intent == nil {
-			rep.Notes = append(rep.Notes, fmt.Sprintf("%s removed from the network ACL by somebody else during a hold: left so", strings.Join(removed, ", ")))
-			c.overrule(m, active, "somebody took the address out of the network ACL after the hold began", removed)
-			m.Applied = without(m.Applied, removed)
-		}
-		if added := without(without(observed, mine), intended); len(added) > 0 {
-			rep.Notes = append(rep.Notes, fmt.Sprintf("%s added to the network ACL by somebody else: kept, also when the holds end", strings.Join(added, ", ")))
-			m.Foreign = append(m.Foreign, added...)
-		}
-		m.Foreign = without(m.Foreign, without(m.Foreign, observed))
-	}
-}
-
-// overrule marks the present holds, or those on the given addresses.
-func (c *Control) overrule(m *memory, active []*hold.Hold, why string, only []string) bool {
-	marked := false
-	for _, h := range active {
-		if _, done := m.Overruled[h.ID]; done || only != nil && !slices.Contains(only, h.Subject) {
+// allowed picks the holds that count at time now, and fails those on an address
+// that must not be touched.
+func (c *Control) allowed(holds []*hold.Hold, now time.Time) []*hold.Hold {
+	var active []*hold.Hold
+	for _, h := range holds {
+		if !h.InForce(now) {
 			continue
 		}
-		if m.Overruled == nil {
-			m.Overruled = map[string]string{}
+		if err := c.guard(h.Subject); err != nil {
+			control.Fail([]*hold.Hold{h}, now, err.Error())
+			continue
 		}
-		m.Overruled[h.ID] = why
-		marked = true
+		active = append(active, h)
 	}
-	return marked
+	return active
 }
 
-// choose picks the addresses to deny: what humans added, then those already
-// denied, then the newest. What finds no room waits.
+// failUnmet ends the holds whose address is not denied, since it never will be,
+// and returns the others.
+func failUnmet(m *memory, active []*hold.Hold, now time.Time, why error) []*hold.Hold {
+	unmet := slices.DeleteFunc(m.counting(active), func(h *hold.Hold) bool { return slices.Contains(m.Applied, h.Subject) })
+	control.Fail(unmet, now, why.Error())
+	return slices.DeleteFunc(slices.Clone(active), func(h *hold.Hold) bool { return h.State == hold.Failed })
+}
+
+// choose picks the addresses to deny: what humans added, then what an earlier
+// run left, then those already denied, then the newest. What finds no room waits.
 func (c *Control) choose(m *memory, active []*hold.Hold, now time.Time) []string {
 	want := append([]string{}, m.Foreign...) // never nil: an empty intent must not read as none
-	if now.Before(m.KeepUntil) {
-		want = append(want, m.Applied...)
+	if now.Before(m.KeepUntil) && !m.Off {
+		want = union(want, slices.DeleteFunc(slices.Clone(m.Adopted), func(a string) bool { return c.guard(a) != nil }))
 	}
-	ranked := slices.Clone(active)
+	ranked := m.counting(active)
 	slices.SortStableFunc(ranked, func(a, b *hold.Hold) int {
 		inA, inB := slices.Contains(m.Applied, a.Subject), slices.Contains(m.Applied, b.Subject)
 		switch {
@@ -219,144 +170,67 @@ func (c *Control) choose(m *memory, active []*hold.Hold, now time.Time) []string
 		return b.Created.Compare(a.Created)
 	})
 	for _, h := range ranked {
-		if _, overruled := m.Overruled[h.ID]; overruled || slices.Contains(want, h.Subject) {
-			continue
-		}
 		family := 0
 		for _, a := range want {
 			if isV6(a) == isV6(h.Subject) {
 				family++
 			}
 		}
-		if family < maxEntries {
+		if family < maxEntries && !slices.Contains(want, h.Subject) {
 			want = append(want, h.Subject)
 		}
 	}
 	slices.Sort(want)
-	return slices.Compact(want)
+	return want
 }
 
-// describe tells each hold whether its address is denied.
-func describe(active []*hold.Hold, want []string, overruled map[string]string) {
+// differs reports whether our ACL must be written.
+func (c *Control) differs(m *memory, ours *auth0.NetworkACL, want []string, active []*hold.Hold, now time.Time) bool {
+	counting := m.counting(active)
+	switch {
+	case m.Off && len(counting) == 0 && len(active) > 0:
+		return false // as somebody left it, while they may still look at it
+	case !slices.Equal(want, addresses(ours)):
+		return true
+	case ours == nil:
+		return false
+	case m.Off && len(counting) > 0:
+		return true
+	}
+	return m.end(want, active, now).Sub(expiryOf(ours.Description)) > tagSlack
+}
+
+// end is when the last of the addresses runs out; the zero time when none of
+// them is ours.
+func (m *memory) end(want []string, active []*hold.Hold, now time.Time) time.Time {
+	var end time.Time
+	if len(intersect(m.Adopted, want)) > 0 && now.Before(m.KeepUntil) {
+		end = m.KeepUntil
+	}
+	for _, h := range m.counting(active) {
+		if slices.Contains(want, h.Subject) && h.Expires.After(end) {
+			end = h.Expires
+		}
+	}
+	return end
+}
+
+// describe tells each hold whether its address is denied. full says that there
+// is no room for an ACL at all.
+func describe(active []*hold.Hold, want []string, overruled map[string]string, full error) {
 	for _, h := range active {
-		why, isOverruled := overruled[h.ID]
+		h.Trouble = ""
+		why, isOverruled := overruled[h.Key()]
 		switch {
 		case isOverruled:
 			h.State, h.Note = hold.Overruled, why
 		case slices.Contains(want, h.Subject):
 			h.State, h.Note = hold.Active, ""
 			h.From, h.To = "not denied", "denied"
+		case full != nil:
+			h.State, h.Note, h.From, h.To = hold.PendingCapacity, full.Error(), "", ""
 		default:
-			h.State, h.Note = hold.PendingCapacity, fmt.Sprintf("the network ACL is full: %d addresses of each family", maxEntries)
+			h.State, h.Note, h.From, h.To = hold.PendingCapacity, fmt.Sprintf("the network ACL is full: %d addresses of each family", maxEntries), "", ""
 		}
 	}
-}
-
-// apply writes the ACL: intent, request, look again.
-func (c *Control) apply(ctx context.Context, m *memory, all []auth0.NetworkACL, ours *auth0.NetworkACL, want []string, active []*hold.Hold, now time.Time, rep *control.Report) error {
-	before := addresses(ours)
-	m.Intent, m.IntentAt = &want, now
-	if err := c.save(ctx, *m); err != nil {
-		return err
-	}
-	acl := c.draft(want, active, now)
-	var err error
-	switch {
-	case ours == nil && len(want) == 0:
-		// Deleted already.
-	case len(want) == 0:
-		err = c.api.DeleteNetworkACL(ctx, ours.ID, c.op())
-	case ours != nil:
-		acl.Priority = ours.Priority
-		acl.Active = ours.Active
-		err = c.api.UpdateNetworkACL(ctx, ours.ID, acl, c.op())
-	default:
-		err = c.create(ctx, all, acl)
-	}
-	switch {
-	case errors.Is(err, errNoRoom):
-		m.Intent = nil
-		for _, h := range active {
-			h.State, h.Note, h.To = hold.PendingCapacity, err.Error(), ""
-		}
-		return nil
-	case errors.Is(err, auth0.ErrForbidden):
-		m.Intent = nil
-		control.Fail(active, now, err.Error())
-		return c.save(ctx, *m)
-	case err != nil:
-		return fmt.Errorf("write network ACL: %w", err)
-	}
-	after, err := c.api.NetworkACLs(ctx)
-	if err != nil {
-		return fmt.Errorf("read network ACLs back: %w", err)
-	}
-	if !slices.Equal(addresses(c.find(after)), want) {
-		rep.Again = true // somebody was faster; the next look tells
-		return nil
-	}
-	m.Applied, m.Intent = without(want, m.Foreign), nil
-	for _, a := range without(want, before) {
-		rep.Changes = append(rep.Changes, control.Change{Field: a, From: "not denied", To: "denied"})
-	}
-	for _, a := range without(before, want) {
-		rep.Changes = append(rep.Changes, control.Change{Field: a, From: "denied", To: "not denied"})
-	}
-	return nil
-}
-
-var errNoRoom = errors.New("the tenant has no room for another network ACL")
-
-// create makes the ACL at a free priority. The answer tells no id, so the
-// caller looks for the tag.
-func (c *Control) create(ctx context.Context, all []auth0.NetworkACL, acl auth0.NetworkACL) error {
-	taken := map[int]bool{}
-	for _, a := range all {
-		taken[a.Priority] = true
-	}
-	for p := firstPriority; p <= lastPriority; p++ {
-		if taken[p] {
-			continue
-		}
-		acl.Priority = p
-		err := c.api.CreateNetworkACL(ctx, acl, c.op())
-		if !errors.Is(err, auth0.ErrConflict) {
-			return err
-		}
-		// Either the priority was taken meanwhile, or the tenant is full.
-		now, listErr := c.api.NetworkACLs(ctx)
-		if listErr != nil {
-			return fmt.Errorf("read network ACLs after a conflict: %w", listErr)
-		}
-		if !slices.ContainsFunc(now, func(a auth0.NetworkACL) bool { return a.Priority == p }) {
-			return fmt.Errorf("%w: %d exist", errNoRoom, len(now))
-		}
-		for _, a := range now {
-			taken[a.Priority] = true
-		}
-	}
-	return fmt.Errorf("%w: priorities %d to %d are all taken", errNoRoom, firstPriority, lastPriority)
-}
-
-func (c *Control) load(ctx context.Context) (memory, error) {
-	var m memory
-	data, ok, err := c.store.Get(ctx, Name)
-	if err == nil && ok {
-		err = json.Unmarshal(data, &m)
-	}
-	if err != nil {
-		return m, fmt.Errorf("load what is known of %s: %w", Name, err)
-	}
-	return m, nil
-}
-
-func (c *Control) save(ctx context.Context, m memory) error {
-	data, err := json.Marshal(m)
-	if err == nil {
-		err = c.store.Put(ctx, Name, data)
-	}
-	if err != nil {
-		return fmt.Errorf("save what is known of %s: %w", Name, err)
-	}
-	return nil
 }

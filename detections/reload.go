@@ -1,0 +1,147 @@
+package detections
+
+import (
+	"cmp"
+	"container/heap"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+
+	"portcullis/internal/yamldoc"
+)
+
+// SetRules puts other rules or parameters in place. All are compiled before any
+// is swapped; on an error nothing changes. Rules that are the same as before
+// keep their windows and open alerts; the open alerts of all others resolve.
+func (e *Engine) SetRules(set *RuleSet, params map[string]map[string]any) error {
+	if err := set.CheckParams(params); err != nil {
+		return err
+	}
+	old := map[string]*ruleState{}
+	for _, r := range e.rules {
+		old[r.ID] = r
+	}
+	var rules []*ruleState
+	kept := map[*ruleState]*ruleState{}
+	for i, r := range set.Rules {
+		d := &yamldoc.Decoder{Src: r.src}
+		c := compile(r, params[r.ID], set.lists, d)
+		if err := d.Problems.Err(); err != nil {
+			return err
+		}
+		st := &ruleState{compiled: c, order: i, print: fingerprint(c, set.lists), groups: map[string]*group{}}
+		if was := old[r.ID]; was != nil && was.print == st.print {
+			st.groups, st.swept = was.groups, was.swept
+			kept[was] = st
+		}
+		rules = append(rules, st)
+	}
+	e.rules = rules
+	e.index()
+	e.moveWatches(kept)
+	return nil
+}
+
+// moveWatches hands what is followed closely to the rules that take the place of
+// unchanged ones. The alerts of the others resolve: nothing follows them any more.
+func (e *Engine) moveWatches(kept map[*ruleState]*ruleState) {
+	watches := e.queue
+	slices.SortFunc(watches, watchOrder)
+	e.queue = nil
+	for _, w := range watches {
+		to := kept[w.rule]
+		if to == nil {
+			e.abandon(w)
+			continue
+		}
+		w.rule = to
+		for _, m := range []*machine{w.settled, w.ahead} {
+			if m != nil {
+				m.c = to.compiled
+			}
+		}
+		e.queue = append(e.queue, w)
+	}
+	for i, w := range e.queue {
+		w.index = i
+	}
+	heap.Init(&e.queue)
+}
+
+// watchOrder orders watches by rule and group.
+func watchOrder(a, b *watch) int {
+	return cmp.Or(cmp.Compare(a.rule.order, b.rule.order), cmp.Compare(a.group.key, b.group.key))
+}
+
+// abandon resolves the alerts of a group whose rule is gone.
+func (e *Engine) abandon(w *watch) {
+	end := msTime(e.newest)
+	open := make([]Alert, 0, len(w.alerts)+len(w.late))
+	for _, o := range w.alerts {
+		open = append(open, o.alert)
+	}
+	for _, l := range w.late {
+		open = append(open, l.alert)
+	}
+	for _, a := range open {
+		a.ResolvedAt = &end
+		e.opts.OnChange(Change{Resolved, a})
+	}
+}
+
+// fingerprint is equal for two compiled rules that cannot be told apart by what
+// they do.
+func fingerprint(c *compiled, lists Lists) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %q %v %v %q %q %v %v", c.Where.Value, groupNames(c), c.Window, c.Quiet, c.Having.Value, c.MissingKey, c.params, c.types)
+	for _, n := range keys(c.Evidence) {
+		fmt.Fprintf(h, "%q %q", n, c.Evidence[n].Value)
+	}
+	for _, n := range c.lists {
+		fmt.Fprintf(h, "%q %q", n, lists[n].entries)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func groupNames(c *compiled) []string {
+	names := make([]string, len(c.group))
+	for i, g := range c.group {
+		names[i] = g.name
+	}
+	return names
+}
+
+// index sorts rules by the event types they ask for.
+func (e *Engine) index() {
+	e.byType = map[string]*typePlan{}
+	e.other = &typePlan{}
+	for _, r := range e.rules {
+		for _, t := range r.types {
+			if e.byType[t] == nil {
+				e.byType[t] = &typePlan{}
+			}
+		}
+	}
+	for _, r := range e.rules {
+		if r.types == nil {
+			e.other.add(r)
+			for _, p := range e.byType {
+				p.add(r)
+			}
+			continue
+		}
+		for _, t := range r.types {
+			e.byType[t].add(r)
+		}
+	}
+}
+
+func (p *typePlan) add(r *ruleState) {
+	p.rules = append(p.rules, r)
+	for _, f := range r.fields {
+		if !slices.ContainsFunc(p.fields, func(g field) bool { return g.name == f.name }) {
+			p.fields = append(p.fields, f)
+		}
+	}
+}

@@ -1,0 +1,93 @@
+package detections
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// tell opens or updates the alert of a machine's open episode.
+func (e *Engine) tell(w *watch, m *machine, ep *episode) {
+	open := w.alert(m.opened)
+	if open == nil {
+		a := ep.alert(w.rule.compiled, e.tenant, w.values, &e.eval)
+		open = &openAlert{alert: a, nth: m.opened, told: ep.count, toldAt: ep.lastTrue}
+		w.alerts = append(w.alerts, open)
+		if l := w.adopt(ep); l != nil {
+			open.alert.keepIdentity(&l.alert)
+			e.opts.OnChange(Change{Updated, open.alert})
+			return
+		}
+		open.alert.ID = alertID(&a)
+		e.opts.OnChange(Change{Opened, open.alert})
+		return
+	}
+	if open.alert.OpenedAt.UnixMilli() > ep.lastTrue+w.rule.Quiet.Milliseconds() {
+		return // it was told ahead and may be of the episode after this one
+	}
+	if ep.count < 2*open.told && ep.lastTrue-open.toldAt < time.Minute.Milliseconds() || ep.count <= open.told {
+		return
+	}
+	open.told, open.toldAt = ep.count, ep.lastTrue
+	was := open.alert
+	open.alert = ep.alert(w.rule.compiled, e.tenant, w.values, &e.eval)
+	open.alert.keepIdentity(&was)
+	e.opts.OnChange(Change{Updated, open.alert})
+}
+
+// keepIdentity makes a the same alert as was. One that late evidence opened
+// stays late, and opened when it opened.
+func (a *Alert) keepIdentity(was *Alert) {
+	a.ID = was.ID
+	if was.Late {
+		a.Late = true
+		if was.OpenedAt.Before(a.OpenedAt) {
+			a.OpenedAt = was.OpenedAt
+		}
+	}
+}
+
+// resolve ends the alert of an episode.
+func (e *Engine) resolve(w *watch, nth int, ep *episode, at int64) {
+	a := ep.alert(w.rule.compiled, e.tenant, w.values, &e.eval)
+	if i := slices.IndexFunc(w.alerts, func(o *openAlert) bool { return o.nth == nth }); i >= 0 {
+		a.keepIdentity(&w.alerts[i].alert)
+		w.alerts = slices.Delete(w.alerts, i, i+1)
+	} else {
+		a.ID = alertID(&a)
+		e.opts.OnChange(Change{Opened, a})
+	}
+	end := msTime(at)
+	a.ResolvedAt = &end
+	w.group.remember(span{a.OpenedAt.UnixMilli(), at})
+	e.opts.OnChange(Change{Resolved, a})
+}
+
+// alertID names an alert for ever: the same events give the same id.
+func alertID(a *Alert) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %q %d %v", a.Tenant, a.Rule, a.OpenedAt.UnixMilli(), a.Late)
+	for _, k := range keys(a.Group) {
+		fmt.Fprintf(h, " %q=%q", k, a.Group[k])
+	}
+	return "al_" + hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// OpenAlerts returns the alerts that are open now, in order of opening.
+func (e *Engine) OpenAlerts() []Alert {
+	var out []Alert
+	watches := slices.Clone(e.queue)
+	slices.SortFunc(watches, watchOrder)
+	for _, w := range watches {
+		for _, o := range w.alerts {
+			out = append(out, o.alert)
+		}
+		for _, l := range w.late {
+			out = append(out, l.alert)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Alert) int { return a.OpenedAt.Compare(b.OpenedAt) })
+	return out
+}

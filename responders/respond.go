@@ -1,0 +1,251 @@
+package responders
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"portcullis/detections"
+	"portcullis/responders/hold"
+)
+
+const (
+	// failedRest is how long a hold that the tenant refused is not asked for again.
+	failedRest = time.Hour
+	// outcomesKept bounds the refused and skipped responses that an incident shows,
+	// refusalsNoted those that it tells apart in the journal.
+	outcomesKept, refusalsNoted = 100, 2000
+)
+
+// handlePending answers what was offered. An error means that a store failed.
+func (r *Responder) handlePending(ctx context.Context, now time.Time) error {
+	r.mu.Lock()
+	order, pending := r.order, r.pending
+	r.order, r.pending = nil, map[string]detections.Change{}
+	poked := r.poked
+	r.poked = false
+	r.mu.Unlock()
+	if poked {
+		for _, d := range r.due {
+			d.at = time.Time{}
+		}
+	}
+	// What was taken is finished, also when the run is asked to end meanwhile: half
+	// of an answer in memory would look like all of it. Stores bound their own time.
+	ctx = context.WithoutCancel(ctx)
+	for _, id := range order {
+		if err := r.handle(ctx, pending[id], now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// handle answers one change of an alert, as far as the stores and the thread:
+// what the holds ask for is done afterwards, once for all that came together.
+func (r *Responder) handle(ctx context.Context, c detections.Change, now time.Time) error {
+	tenant, policies, _ := r.settings()
+	if before, known := r.incidents.Holding(c.Alert.ID); known && addsNothing(alertOf(before, c.Alert.ID), c.Alert) {
+		return nil // seen before a restart
+	}
+	in, rose := r.incidents.Apply(c)
+	var lines []line
+	if rose {
+		lines = append(lines, line{head: c.Alert.Title + ": " + groupText(c.Alert)})
+	}
+	responses, asked := []detections.Response{}, []string{}
+	for _, pl := range plan(tenant, policies, r.checkers, c.Alert, in, now) {
+		resp, id, l, err := r.respond(ctx, pl, c, now)
+		if err != nil {
+			return err
+		}
+		responses, asked, lines = append(responses, resp), append(asked, id), append(lines, l)
+	}
+	if c.Transition == detections.Resolved && in.ResolvedAt != nil {
+		lines = append(lines, line{head: "The attack is over: " + c.Alert.Title})
+	}
+	in = r.incidents.SetResponses(in.ID, c.Alert.ID, responses)
+	r.asked[c.Alert.ID] = asked
+	a := alertOf(in, c.Alert.ID)
+	if err := r.opts.Record(ctx, map[string]any{"kind": "alert", "transition": c.Transition, "incident": in.ID, "alert": a, "at": now}); err != nil {
+		return fmt.Errorf("record alert %s: %w", c.Alert.ID, err)
+	}
+	return r.tell(ctx, in, lines, rose, a)
+}
+
+// addsNothing reports whether an alert says nothing that is not known: after a
+// restart the engine goes through its past again, and old news must not undo
+// newer.
+func addsNothing(known, a detections.Alert) bool {
+	return a.Count <= known.Count && !a.UpdatedAt.After(known.UpdatedAt) && a.Severity.Rank() <= known.Severity.Rank() &&
+		(a.ResolvedAt == nil || known.ResolvedAt != nil)
+}
+
+func alertOf(in detections.Incident, id string) detections.Alert {
+	for _, a := range in.Alerts {
+		if a.ID == id {
+			return a
+		}
+	}
+	return detections.Alert{}
+}
+
+func sortAlerts(alerts []detections.Alert) {
+	slices.SortFunc(alerts, func(a, b detections.Alert) int {
+		if c := a.OpenedAt.Compare(b.OpenedAt); c != 0 {
+			return c
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+}
+
+// respond carries one planned response as far as mode and rails allow. id names
+// the hold behind it, if there is one; the line is for the thread.
+func (r *Responder) respond(ctx context.Context, pl planned, c detections.Change, now time.Time) (resp detections.Response, id string, l line, err error) {
+	h := r.holds[pl.hold.ID]
+	if h != nil && modeRank[Mode(pl.hold.Mode)] > modeRank[Mode(h.Mode)] {
+		h = nil // what was proposed may now be done
+	}
+	if h != nil {
+		if known, err := r.again(ctx, h, &pl, c, now); known || err != nil {
+			return responseOf(h), h.ID, line{}, err
+		}
+	}
+	if c.Transition == detections.Resolved && pl.why == "" {
+		pl.skip("the alert had resolved before anything was done")
+	}
+	if pl.why == "" {
+		kind := KindSettingChange
+		if pl.hold.Subject != "" {
+			kind = KindNetworkACLEntry
+		}
+		why, err := r.budgets.take(ctx, kind, Mode(pl.hold.Mode), now)
+		if err != nil {
+			return resp, "", l, err
+		}
+		if why != "" {
+			pl.refuse(why)
+		}
+	}
+	if pl.why != "" {
+		resp, l, err = r.refuse(ctx, pl, c, now)
+		return resp, "", l, err
+	}
+	h, l, err = r.begin(ctx, pl.hold, now)
+	if err != nil {
+		return resp, "", l, err
+	}
+	return responseOf(h), h.ID, l, nil
+}
+
+// begin records and saves a new hold, before anything of it reaches the tenant.
+func (r *Responder) begin(ctx context.Context, h hold.Hold, now time.Time) (*hold.Hold, line, error) {
+	var l line
+	switch Mode(h.Mode) {
+	case Enforce:
+		h.State = hold.Active
+		r.look(h.Control)
+	case Propose:
+		h.State = hold.AwaitingApproval
+		l = holdLine("Asks to hold", &h, "")
+	default:
+		h.State = hold.Proposed
+		l = holdLine("Would hold", &h, "")
+	}
+	h.Expires = h.Until(h.Expires)
+	if err := r.record(ctx, "hold", &h, now); err != nil {
+		return nil, l, err
+	}
+	if err := r.saveHold(ctx, &h); err != nil {
+		return nil, l, err
+	}
+	r.holds[h.ID] = &h
+	return &h, l, nil
+}
+
+// again answers from a hold that was asked for before: it lives on with new
+// evidence, and one that is over is not begun anew without it. It reports whether
+// that was all; if not, the plan stands, or holds a refusal.
+func (r *Responder) again(ctx context.Context, h *hold.Hold, pl *planned, c detections.Change, now time.Time) (bool, error) {
+	fresh := c.Transition != detections.Resolved && c.Alert.UpdatedAt.After(h.Evidence)
+	allowed := pl.why == "" && pl.hold.Mode == h.Mode
+	spent := !h.LastEnd().IsZero() && !h.Expires.Before(h.LastEnd())
+	was := *h
+	switch {
+	case !h.State.Ended() && h.State != hold.Releasing:
+		if allowed && h.Renew(c.Alert.UpdatedAt) {
+			h.Kept = ""
+		}
+	case !fresh:
+	case h.State == hold.Failed:
+		return now.Sub(h.Ended) < failedRest, nil
+	case !allowed:
+		return false, nil
+	case spent:
+		pl.refuse(fmt.Sprintf("it was held for %s already, the longest that its policy allows: a person decides", h.MaxTTL))
+		return false, nil
+	case h.State == hold.Releasing:
+		h.State, h.Kept = hold.Active, ""
+		h.Renew(c.Alert.UpdatedAt)
+		r.look(h.Control)
+	default:
+		return false, nil
+	}
+	if *h == was {
+		return true, nil
+	}
+	return true, r.saveHold(ctx, h)
+}
+
+// look has a control looked at in this step.
+func (r *Responder) look(name string) {
+	if d := r.due[name]; d != nil {
+		d.at = time.Time{}
+	}
+}
+
+func refusalKey(holdID, reason string) string { return holdID + " " + reason }
+
+// refuse notes a response that is not given, once for each reason.
+func (r *Responder) refuse(ctx context.Context, pl planned, c detections.Change, now time.Time) (detections.Response, line, error) {
+	resp := pl.response()
+	in := pl.hold.Cause.Incident
+	if c.Transition == detections.Resolved {
+		// What became of it was decided before.
+		for _, o := range r.outcomes[in] {
+			if o.HoldID == pl.hold.ID {
+				return o.Response, line{}, nil
+			}
+		}
+	}
+	if r.refused[in] == nil {
+		r.refused[in] = map[string]bool{}
+	}
+	key := refusalKey(pl.hold.ID, resp.Reason)
+	if r.refused[in][key] || len(r.refused[in]) >= refusalsNoted {
+		return resp, line{}, nil
+	}
+	h := pl.hold
+	h.Note = pl.why
+	if err := r.record(ctx, "refused", &h, now); err != nil {
+		return resp, line{}, err
+	}
+	r.refused[in][key] = true
+	if len(r.outcomes[in]) < outcomesKept {
+		r.outcomes[in] = append(r.outcomes[in], Outcome{Response: resp, HoldID: pl.hold.ID, At: now})
+		return resp, holdLine("Did not hold", &h, pl.why), nil
+	}
+	if len(r.refused[in]) == outcomesKept+1 {
+		return resp, line{head: fmt.Sprintf("More than %d responses were refused or skipped: further ones are in the journal only", outcomesKept)}, nil
+	}
+	return resp, line{}, nil
+}
+
+func (r *Responder) record(ctx context.Context, kind string, h *hold.Hold, now time.Time) error {
+	if err := r.opts.Record(ctx, map[string]any{"kind": kind, "hold": h, "at": now}); err != nil {
+		return fmt.Errorf("record %s of hold %s: %w", kind, h.ID, err)
+	}
+	return nil
+}
