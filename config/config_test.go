@@ -35,7 +35,7 @@ tenants:
     never_touch: {networks: [203.0.113.0/24], users: [], clients: []}
     budgets: {block_user: {hour: 20, day: 100}, network_acl_entry: {hour: 200}}
     params: {credential-stuffing-ip: {failures: 80}}
-    modes: {credential-attack: propose}
+    modes: {contain-credential-stuffing: propose}
 rules: {catalog: true, dirs: [], disable: [], lists: {trusted_networks: [203.0.113.0/24]}}
 policies: {catalog: true, dirs: []}
 slack: {bot_token_env: PORTCULLIS_TEST_BOT, app_token_env: APP, channel: "#identity-oncall", roles: {U012ABC: approve}}
@@ -131,8 +131,8 @@ slack: {channel: "#x"}
 `))
 	require.Equal(t, []string{
 		"portcullis.yaml:1:1: unknown key stor (did you mean store?)",
-		"portcullis.yaml:2:22: store: unknown key creds_fil (did you mean creds_file?)",
 		"portcullis.yaml:2:28: store: give dir or nats, not both",
+		"portcullis.yaml:2:40: store: unknown key creds_fil (did you mean creds_file?)",
 		`portcullis.yaml:4:11: tenants.name: "Acme Prod" must be lower-case words joined by hyphens`,
 		`portcullis.yaml:5:13: tenants.domain: "https://acme.auth0.com" is not a host name`,
 		"portcullis.yaml:6:16: tenants[0].client_id: must be text, found the number 5",
@@ -149,7 +149,7 @@ slack: {channel: "#x"}
 		"portcullis.yaml:14:32: tenants.modes.credential-attack: unknown mode prpose (did you mean propose?)",
 		"portcullis.yaml:15:5: tenants: one of client_secret_env, client_secret_file, private_key_file is missing",
 		"portcullis.yaml:16:12: tenants.name: the name two is given twice",
-		`portcullis.yaml:17:35: rules.lists.trusted_networks: "203.0.113.0/99" is not a network`,
+		`portcullis.yaml:17:36: rules.lists.trusted_networks: "203.0.113.0/99" is not a network`,
 		"portcullis.yaml:18:8: slack: one of bot_token_env, bot_token_file is missing",
 	}, heads(t, err))
 }
@@ -257,7 +257,7 @@ func TestProblemsOfContentNameTheUsersFiles(t *testing.T) {
       credential-stuffing-ip: {failures: 1}
       credential-stufing-ip: {failures: 50}
       sms-bombarding-user: {message: 5}
-    modes: {credential-atack: propose}
+    modes: {contain-credential-stufing: propose}
 rules:
   dirs: [rules, gone]
   disable: [sms-bombarding-usr]
@@ -268,10 +268,10 @@ rules:
 	for _, want := range []string{
 		"bad.yaml:4:8: bad.where: unknown name ipp (did you mean ip?)", "gone: read ", "no such file or directory",
 		"portcullis.yaml:13:13: rules.disable: no rule is called sms-bombarding-usr (did you mean sms-bombarding-user?)",
-		"portcullis.yaml:7:43: tenants.params: parameter failures of rule credential-stuffing-ip: 1 is under the least value, 5",
-		"portcullis.yaml:8:30: tenants.params: no rule is called credential-stufing-ip (did you mean credential-stuffing-ip?)",
-		"portcullis.yaml:9:37: tenants.params: rule sms-bombarding-user has no parameter message (did you mean messages?)",
-		"portcullis.yaml:10:31: tenants.modes: no policy is called credential-atack (did you mean credential-attack?)",
+		"portcullis.yaml:7:42: tenants.params.credential-stuffing-ip: parameter failures of rule credential-stuffing-ip: 1 is under the least value, 5",
+		"portcullis.yaml:8:31: tenants.params: no rule is called credential-stufing-ip (did you mean credential-stuffing-ip?)",
+		"portcullis.yaml:9:38: tenants.params.sms-bombarding-user: rule sms-bombarding-user has no parameter message (did you mean messages?)",
+		"portcullis.yaml:10:41: tenants.modes: no policy is called contain-credential-stufing (did you mean contain-credential-stuffing?)",
 	} {
 		require.Contains(t, got, want)
 	}

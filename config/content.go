@@ -13,6 +13,7 @@ import (
 	"portcullis/catalog"
 	"portcullis/detections"
 	"portcullis/internal/diag"
+	"portcullis/internal/yamldoc"
 	"portcullis/responders"
 	"portcullis/responders/control"
 	"portcullis/responders/control/botdetection"
@@ -55,7 +56,7 @@ func LoadContent(c *Config, extraRules ...string) (*Loaded, error) {
 	}
 	kept, unknown := out.Rules.Without(c.Rules.Disable)
 	for _, id := range unknown {
-		problems = append(problems, c.problem([]string{"rules", "disable"}, "rules.disable", "no rule is called %s%s", id, diag.DidYouMean(id, out.Rules.IDs())))
+		problems = append(problems, c.problem("rules.disable", id, "no rule is called %s%s", id, diag.DidYouMean(id, out.Rules.IDs())))
 	}
 	out.Rules = kept
 
@@ -182,12 +183,19 @@ func unwrapPath(err error) error {
 	return err
 }
 
-func (c *Config) problem(path []string, key, format string, args ...any) diag.Problem {
+// problem is about an item of the list at a key.
+func (c *Config) problem(key, item, format string, args ...any) diag.Problem {
 	if c.node == nil {
 		return diag.Problem{Key: key, Msg: fmt.Sprintf(format, args...)}
 	}
-	n := at(c.node, path...)
-	return c.src.Problem(n.Line, n.Column, 1, key, format, args...)
+	n := at(c.node, strings.Split(key, ".")...)
+	for _, e := range n.Content {
+		if e = yamldoc.Resolve(e); n.Kind == yaml.SequenceNode && e.Value == item {
+			n = e
+			break
+		}
+	}
+	return c.src.Problem(n.Line, n.Column, max(1, len(n.Value)), key, format, args...)
 }
 
 // checkTenants checks what tenants say about rules and policies.
@@ -203,9 +211,17 @@ func (c *Config) checkTenants(l *Loaded) diag.Problems {
 			problems = append(problems, c.src.Problem(n.Line, n.Column, 1, "tenants."+key, format, args...))
 		}
 		for id, params := range t.Params {
-			err := l.Rules.CheckParams(map[string]map[string]any{id: params})
-			if err != nil && !slices.Contains(c.Rules.Disable, id) {
+			if slices.Contains(c.Rules.Disable, id) {
+				continue
+			}
+			if err := l.Rules.CheckParams(map[string]map[string]any{id: {}}); err != nil {
 				report(at(t.node, "params", id), "params", "%s", err)
+				continue
+			}
+			for name, v := range params {
+				if err := l.Rules.CheckParams(map[string]map[string]any{id: {name: v}}); err != nil {
+					report(at(t.node, "params", id, name), "params."+id, "%s", err)
+				}
 			}
 		}
 		for id := range t.Modes {

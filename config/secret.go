@@ -2,23 +2,39 @@ package config
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
 )
 
 // Secret is a text that never shows: every way of printing it gives <secret>.
-type Secret struct{ text string }
+//
+// The text is behind a pointer, since package fmt calls no method on what lies
+// in an unexported field of something it prints.
+type Secret struct{ text *string }
 
 const hidden = "<secret>"
 
 // Reveal returns the text itself, for the one place that sends it.
-func (s Secret) Reveal() string { return s.text }
+func (s Secret) Reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
 
-func (s Secret) String() string               { return hidden }
-func (s Secret) GoString() string             { return hidden }
+// Format writes <secret> for every verb.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hidden) }
+
+// String returns <secret>.
+func (s Secret) String() string { return hidden }
+
+// MarshalText writes <secret>, in JSON and YAML too.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
-func (s Secret) LogValue() slog.Value         { return slog.StringValue(hidden) }
+
+// LogValue is <secret>.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(hidden) }
 
 // readSecret takes a secret from a file or from an environment variable,
 // whichever is named.
@@ -28,7 +44,7 @@ func readSecret(file, env string) (Secret, error) {
 		if v == "" {
 			return Secret{}, fmt.Errorf("the environment variable %s is not set", env)
 		}
-		return Secret{v}, nil
+		return Secret{&v}, nil
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -38,7 +54,7 @@ func readSecret(file, env string) (Secret, error) {
 	if v == "" {
 		return Secret{}, fmt.Errorf("the file %s is empty", file)
 	}
-	return Secret{v}, nil
+	return Secret{&v}, nil
 }
 
 // ClientSecret reads the tenant's client secret. It is empty when the tenant

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -100,6 +101,9 @@ func replay(ctx context.Context, std stdio, f replayFlags, files []string) error
 	}
 	r := &replayer{flags: f, content: content, cfg: cfg, engines: map[string]*detections.Engine{}, alerts: map[string]detections.Alert{},
 		rejects: rejects{std: std, path: f.letters}}
+	// Most of a replay is garbage at once: collect it seldom, within bounds.
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(256 << 20))
 	start := time.Now()
 	bar := newProgress(std)
 	src := logstream.NewFile(files, logstream.FileOptions{Stdin: std.in, Workers: f.workers, Reject: r.rejects.add, Progress: bar.show})

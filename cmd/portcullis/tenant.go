@@ -51,6 +51,7 @@ func newTenant(ctx context.Context, d *daemon, cfg *config.Tenant, content *conf
 	if err := t.newResponder(ctx, content, notifiers); err != nil {
 		return nil, err
 	}
+	t.responder.SetFeed(responders.Feed{Blind: true, Reason: "nothing was read yet"})
 	t.engine, err = detections.NewEngine(cfg.Name, content.Rules, detections.Options{
 		Params: cfg.Params, Lateness: d.cfg.Rules.Lateness, Ahead: true, Now: d.opts.now, OnChange: t.responder.Offer, Logger: t.log,
 	})
