@@ -85,6 +85,8 @@ func (t *translator) aggregate(n *ast.CallNode, fn string) ast.Node {
 type accumulator interface {
 	add(v any)
 	value() any
+	encode(e *encoder)
+	decode(d *decoder)
 }
 
 // removable accumulators can also let go of what they were given.

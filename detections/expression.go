@@ -34,7 +34,6 @@ type env = map[string]any
 // program is one compiled expression.
 type program struct {
 	code *vm.Program
-	text string
 }
 
 func (p *program) run(m *vm.VM, e env) (any, error) { return m.Run(p.code, e) }
@@ -120,7 +119,7 @@ func (t *translator) finish(n ast.Node, c *conf.Config, text string) *program {
 		t.problems = append(t.problems, problemOf(err))
 		return nil
 	}
-	return &program{code: code, text: text}
+	return &program{code: code}
 }
 
 // condition compiles an expression that is true or not.
@@ -274,59 +273,6 @@ func (t *translator) value(n ast.Node) ast.Node {
 	return t.fail(n, "this form is not part of the rule language")
 }
 
-// name resolves a dotted path: a parameter or an event field.
-func (t *translator) name(n ast.Node, path string) ast.Node {
-	root, rest, dotted := strings.Cut(path, ".")
-	switch root {
-	case "params":
-		v, ok := t.params[rest]
-		if !ok {
-			return t.fail(n, "unknown parameter %s%s", path, diag.DidYouMean(rest, keys(t.params)))
-		}
-		t.used[rest] = true
-		return at(n, &ast.ConstantNode{Value: v})
-	case "lists":
-		if _, ok := t.list(n); !ok && !dotted {
-			return t.fail(n, "name a list: lists.NAME")
-		}
-		return t.fail(n, "a list can only stand after in: ip in %s", path)
-	case "data":
-		if dotted {
-			return t.name(n, rest)
-		}
-	}
-	if root, _ := strings.CutSuffix(root, "[*]"); !slices.Contains(logstream.KnownFields(), root) {
-		switch {
-		case t.lists[root] != nil:
-			return t.fail(n, "unknown name %s (did you mean lists.%s?)", root, root)
-		case t.params[root] != nil:
-			return t.fail(n, "unknown name %s (did you mean params.%s?)", root, root)
-		}
-		return t.fail(n, "unknown name %s%s", root, diag.DidYouMean(root, append(logstream.KnownFields(), "params", "lists")))
-	}
-	p, err := logstream.ParsePath(path)
-	if err != nil {
-		return t.fail(n, "%s", err)
-	}
-	t.fields[path] = p
-	return at(n, &ast.IdentifierNode{Value: path})
-}
-
-// list resolves lists.NAME to the list itself.
-func (t *translator) list(n ast.Node) (ast.Node, bool) {
-	path, ok := dottedPath(n)
-	name, isList := strings.CutPrefix(path, "lists.")
-	if !ok || !isList {
-		return nil, false
-	}
-	l := t.lists[name]
-	if l == nil {
-		return t.fail(n, "unknown list %s%s", name, diag.DidYouMean(name, t.lists.Names())), true
-	}
-	t.named[name] = true
-	return at(n, &ast.ConstantNode{Value: l}), true
-}
-
 func (t *translator) call(n *ast.CallNode) ast.Node {
 	callee, ok := n.Callee.(*ast.IdentifierNode)
 	if !ok {
@@ -386,25 +332,6 @@ func (t *translator) builtin(n *ast.BuiltinNode) ast.Node {
 		Cond: &ast.BinaryNode{Operator: "==", Left: first, Right: &ast.NilNode{}},
 		Exp1: &ast.NilNode{}, Exp2: at(n, call("__plain", at(n, out))),
 	}})
-}
-
-// dottedPath spells a chain of members as one path: details.request.path,
-// details.stage["pre-login"].
-func dottedPath(n ast.Node) (string, bool) {
-	switch n := n.(type) {
-	case *ast.IdentifierNode:
-		return strings.ReplaceAll(n.Value, eachMark, "[*]"), true
-	case *ast.ChainNode:
-		return dottedPath(n.Node)
-	case *ast.MemberNode:
-		name, ok := n.Property.(*ast.StringNode)
-		if !ok {
-			return "", false
-		}
-		base, ok := dottedPath(n.Node)
-		return base + "." + strings.ReplaceAll(name.Value, eachMark, "[*]"), ok
-	}
-	return "", false
 }
 
 // comparisons maps an operator to the function for it and for its negation.

@@ -17,16 +17,16 @@ type function struct {
 // of their operands missing they are false, in both polarities. Values of
 // different types are never equal and never ordered.
 var functions = map[string]function{
-	"__eq":           binary(func(a, b any) bool { return equal(a, b) }),
-	"__ne":           binary(func(a, b any) bool { return !equal(a, b) }),
-	"__lt":           binary(func(a, b any) bool { c, ok := compare(a, b); return ok && c < 0 }),
-	"__le":           binary(func(a, b any) bool { c, ok := compare(a, b); return ok && c <= 0 }),
-	"__gt":           binary(func(a, b any) bool { c, ok := compare(a, b); return ok && c > 0 }),
-	"__ge":           binary(func(a, b any) bool { c, ok := compare(a, b); return ok && c >= 0 }),
-	"__in":           binary(func(a, b any) bool { in, ok := element(a, b); return ok && in }),
-	"__not_in":       binary(func(a, b any) bool { in, ok := element(a, b); return ok && !in }),
-	"__contains":     binary(func(a, b any) bool { in, ok := element(b, a); return ok && in }),
-	"__not_contains": binary(func(a, b any) bool { in, ok := element(b, a); return ok && !in }),
+	"__eq":           operands(func(a, b any) bool { return equal(a, b) }),
+	"__ne":           operands(func(a, b any) bool { return !equal(a, b) }),
+	"__lt":           operands(func(a, b any) bool { c, ok := compare(a, b); return ok && c < 0 }),
+	"__le":           operands(func(a, b any) bool { c, ok := compare(a, b); return ok && c <= 0 }),
+	"__gt":           operands(func(a, b any) bool { c, ok := compare(a, b); return ok && c > 0 }),
+	"__ge":           operands(func(a, b any) bool { c, ok := compare(a, b); return ok && c >= 0 }),
+	"__in":           operands(func(a, b any) bool { in, ok := element(a, b); return ok && in }),
+	"__not_in":       operands(func(a, b any) bool { in, ok := element(a, b); return ok && !in }),
+	"__contains":     operands(func(a, b any) bool { in, ok := element(b, a); return ok && in }),
+	"__not_contains": operands(func(a, b any) bool { in, ok := element(b, a); return ok && !in }),
 	"__starts":       texts(strings.HasPrefix, true),
 	"__not_starts":   texts(strings.HasPrefix, false),
 	"__ends":         texts(strings.HasSuffix, true),
@@ -43,7 +43,7 @@ var functions = map[string]function{
 	"__arith":        {call: func(a ...any) (any, error) { return arithmetic(a[0].(string), a[1], a[2]) }, types: []any{new(func(string, any, any) any)}},
 }
 
-func binary(f func(a, b any) bool) function {
+func operands(f func(a, b any) bool) function {
 	return function{
 		call: func(args ...any) (any, error) {
 			return args[0] != nil && args[1] != nil && f(args[0], args[1]), nil
@@ -53,7 +53,7 @@ func binary(f func(a, b any) bool) function {
 }
 
 func texts(f func(s, part string) bool, want bool) function {
-	return binary(func(a, b any) bool {
+	return operands(func(a, b any) bool {
 		s, ok1 := a.(string)
 		part, ok2 := b.(string)
 		return ok1 && ok2 && f(s, part) == want

@@ -27,8 +27,9 @@ const reopenWithin = 30 * time.Minute
 
 // Incidents folds alerts into incidents. The zero value is ready.
 type Incidents struct {
-	byID   map[string]*Incident
-	latest map[string]*Incident // by campaign
+	byID    map[string]*Incident
+	byAlert map[string]*Incident
+	latest  map[string]*Incident // by campaign
 }
 
 // Restore puts back an incident from before a restart. The latest of a campaign
@@ -37,9 +38,12 @@ func (is *Incidents) Restore(in Incident) { is.put(&in) }
 
 func (is *Incidents) put(in *Incident) {
 	if is.latest == nil {
-		is.byID, is.latest = map[string]*Incident{}, map[string]*Incident{}
+		is.byID, is.byAlert, is.latest = map[string]*Incident{}, map[string]*Incident{}, map[string]*Incident{}
 	}
 	is.byID[in.ID] = in
+	for _, a := range in.Alerts {
+		is.byAlert[a.ID] = in
+	}
 	if was := is.latest[in.Campaign]; was == nil || was.OpenedAt.Before(in.OpenedAt) {
 		is.latest[in.Campaign] = in
 	}
@@ -49,6 +53,9 @@ func (is *Incidents) put(in *Incident) {
 func (is *Incidents) Forget(id string) {
 	if in := is.byID[id]; in != nil {
 		delete(is.byID, id)
+		for _, a := range in.Alerts {
+			delete(is.byAlert, a.ID)
+		}
 		if is.latest[in.Campaign] == in {
 			delete(is.latest, in.Campaign)
 		}
@@ -57,10 +64,8 @@ func (is *Incidents) Forget(id string) {
 
 // Holding returns the incident that an alert was folded into.
 func (is *Incidents) Holding(alertID string) (Incident, bool) {
-	for _, in := range is.byID {
-		if in.find(alertID) >= 0 {
-			return in.copy(), true
-		}
+	if in := is.byAlert[alertID]; in != nil {
+		return in.copy(), true
 	}
 	return Incident{}, false
 }
@@ -75,10 +80,8 @@ func (in *Incident) find(alertID string) int {
 func (is *Incidents) Apply(c Change) (in Incident, rose bool) {
 	a := c.Alert
 	cur, known := is.latest[a.Campaign], -1
-	for _, old := range is.byID {
-		if i := old.find(a.ID); i >= 0 {
-			cur, known = old, i
-		}
+	if old := is.byAlert[a.ID]; old != nil {
+		cur, known = old, old.find(a.ID)
 	}
 	if known < 0 && (cur == nil || cur.ResolvedAt != nil && a.OpenedAt.After(cur.ResolvedAt.Add(reopenWithin))) {
 		sum := sha256.Sum256([]byte(a.Tenant + "\x00" + a.Campaign + "\x00" + a.ID))
@@ -90,6 +93,7 @@ func (is *Incidents) Apply(c Change) (in Incident, rose bool) {
 		cur.Alerts[known] = a
 	} else {
 		cur.Alerts = append(cur.Alerts, a)
+		is.byAlert[a.ID] = cur
 	}
 	if cur.Severity.Rank() < a.Severity.Rank() {
 		cur.Severity, cur.Title, rose = a.Severity, a.Title, true
@@ -115,9 +119,12 @@ func (is *Incidents) Apply(c Change) (in Incident, rose bool) {
 }
 
 // SetResponses notes on an alert what was done about it, and returns the
-// incident as it is then.
+// incident as it is then; the zero Incident when it is unknown.
 func (is *Incidents) SetResponses(incident, alertID string, rs []Response) Incident {
 	cur := is.byID[incident]
+	if cur == nil {
+		return Incident{}
+	}
 	if i := cur.find(alertID); i >= 0 {
 		cur.Alerts[i].Responses = rs
 	}

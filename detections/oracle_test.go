@@ -208,7 +208,7 @@ func (s sample) event(t *testing.T) logstream.Event {
 }
 
 func TestTheEngineAgreesWithAnOracleThatWorksOutEveryWindowAnew(t *testing.T) {
-	rounds := 500
+	rounds := 300
 	if testing.Short() {
 		rounds = 200
 	}

@@ -115,7 +115,7 @@ func run(t *testing.T, set *detections.RuleSet, events []stamped, ahead bool) (f
 func TestSameEventsGiveTheSameAlertsInAnyOrderWithinTheLateness(t *testing.T) {
 	set, err := detections.Load([]detections.File{{Name: "order.yaml", Data: []byte(orderRules)}}, nil)
 	require.NoError(t, err)
-	rounds := 150
+	rounds := 80
 	if testing.Short() {
 		rounds = 30
 	}
