@@ -269,7 +269,7 @@ rules:
 		"bad.yaml:4:8: bad.where: unknown name ipp (did you mean ip?)", "gone: read ", "no such file or directory",
 		"portcullis.yaml:13:13: rules.disable: no rule is called sms-bombarding-usr (did you mean sms-bombarding-user?)",
 		"portcullis.yaml:7:42: tenants.params.credential-stuffing-ip: parameter failures of rule credential-stuffing-ip: 1 is under the least value, 5",
-		"portcullis.yaml:8:31: tenants.params: no rule is called credential-stufing-ip (did you mean credential-stuffing-ip?)",
+		"portcullis.yaml:8:30: tenants.params: no rule is called credential-stufing-ip (did you mean credential-stuffing-ip?)",
 		"portcullis.yaml:9:38: tenants.params.sms-bombarding-user: rule sms-bombarding-user has no parameter message (did you mean messages?)",
 		"portcullis.yaml:10:41: tenants.modes: no policy is called contain-credential-stufing (did you mean contain-credential-stuffing?)",
 	} {

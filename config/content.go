@@ -225,7 +225,7 @@ func (c *Config) checkTenants(l *Loaded) diag.Problems {
 			}
 		}
 		for id := range t.Modes {
-			if !slices.Contains(policyIDs, id) {
+			if !slices.Contains(policyIDs, id) && !slices.Contains(playbooks, id) {
 				report(at(t.node, "modes", id), "modes", "no policy is called %s%s", id, diag.DidYouMean(id, policyIDs)+"; policies: "+strings.Join(policyIDs, ", "))
 			}
 		}

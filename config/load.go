@@ -244,6 +244,10 @@ func loopbackURL(d *yamldoc.Decoder, n *yaml.Node, key, raw string) {
 	}
 }
 
+// playbooks are the names that modes may hold beside policies. This version
+// runs none, so a mode for one restrains nothing that could happen.
+var playbooks = []string{"account-takeover"}
+
 // warn notes what the file asks for and this version does not do.
 func (c *Config) warn() {
 	add := func(n *yaml.Node, key, format string, args ...any) {
@@ -263,6 +267,9 @@ func (c *Config) warn() {
 	}
 	for i := range c.Tenants {
 		t := &c.Tenants[i]
+		for _, p := range playbooks {
+			add(child(child(t.node, "modes"), p), "tenants.modes."+p, "this version runs no playbooks: the key is read and not used")
+		}
 		add(child(child(t.node, "logs"), "webhook"), "tenants.logs.webhook", "this version reads the log by poll only: the key is read and not used")
 		add(child(child(t.node, "budgets"), "block_user"), "tenants.budgets.block_user", "this version blocks no users: the key is read and not used")
 	}
