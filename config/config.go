@@ -33,10 +33,13 @@ type Store struct {
 	CredsFile string `yaml:"creds_file"` // credentials for the cluster
 }
 
-// HTTP is the admin listener.
+// HTTP is the one listener: health, metrics, and webhook intake.
 type HTTP struct {
-	Listen    string `yaml:"listen"`
-	TokenFile string `yaml:"token_file"`
+	Listen      string `yaml:"listen,required"`
+	TokenFile   string `yaml:"token_file"`    // for all but health and intake
+	CertFile    string `yaml:"tls_cert_file"` // TLS, with tls_key_file
+	KeyFile     string `yaml:"tls_key_file"`
+	BehindProxy bool   `yaml:"behind_proxy"` // plain HTTP beyond loopback: a proxy terminates TLS
 }
 
 // Tenant is one Auth0 tenant to protect.
@@ -67,14 +70,16 @@ type Logs struct {
 
 // Poll reads the log by asking for it.
 type Poll struct {
-	Every time.Duration `yaml:"every"` // 2s if absent
-	Start string        `yaml:"start"` // now | beginning | a time | a log_id
+	Every     time.Duration `yaml:"every"`     // 2s if absent
+	Start     string        `yaml:"start"`     // now | beginning | a time | a log_id
+	Retention time.Duration `yaml:"retention"` // how long the plan keeps logs, to tell gaps; unknown if absent
 }
 
 // Webhook takes what a log stream of the tenant sends.
 type Webhook struct {
-	Path     string `yaml:"path"`
-	TokenEnv string `yaml:"token_env"`
+	Path      string `yaml:"path,required"`
+	TokenEnv  string `yaml:"token_env"`
+	TokenFile string `yaml:"token_file"`
 }
 
 // NeverTouch lists what no response may hit.

@@ -84,7 +84,7 @@ func TestTheDocumentedConfigurationLoads(t *testing.T) {
 	for _, w := range c.Warnings {
 		warned = append(warned, w.Key)
 	}
-	require.Equal(t, []string{"http", "slack.app_token_env", "slack.roles", "tenants.logs.webhook", "tenants.budgets.block_user"}, warned)
+	require.Equal(t, []string{"slack.app_token_env", "slack.roles", "tenants.budgets.block_user"}, warned)
 }
 
 func TestTheReferenceConfigurationLoadsStrictlyAndSaysTheDefaults(t *testing.T) {

@@ -106,7 +106,7 @@ func (c *Config) check(d *yamldoc.Decoder) {
 	if c.Store.CredsFile != "" && c.Store.NATS == "" {
 		d.Report(at(c.node, "store", "creds_file"), "store.creds_file", "has no effect without nats")
 	}
-	names := map[string]bool{}
+	names, paths := map[string]bool{}, map[string]string{}
 	for i := range c.Tenants {
 		t := &c.Tenants[i]
 		if t.node == nil {
@@ -117,6 +117,16 @@ func (c *Config) check(d *yamldoc.Decoder) {
 		}
 		names[t.Name] = true
 		t.check(d)
+		if w := t.Logs.Webhook; w != nil {
+			n := at(t.node, "logs", "webhook", "path")
+			if c.HTTP == nil {
+				d.Report(n, "tenants.logs.webhook", "needs a listener").Hint = "add for instance http: {listen: 127.0.0.1:8070}"
+			}
+			if first, dup := paths[w.Path]; dup && w.Path != "" {
+				d.Report(n, "tenants.logs.webhook.path", "%s is already the path of tenant %s", w.Path, first)
+			}
+			paths[w.Path] = t.Name
+		}
 	}
 	if c.Slack != nil {
 		n := at(c.node, "slack")
@@ -172,20 +182,7 @@ func (t *Tenant) check(d *yamldoc.Decoder) {
 			report("modes."+policy, "unknown mode %s%s", m, diag.DidYouMean(string(m), modeNames)).Hint = "one of " + strings.Join(modeNames, ", ")
 		}
 	}
-	if t.Logs.Poll == nil {
-		t.Logs.Poll = &Poll{}
-	}
-	if t.Logs.Poll.Every == 0 {
-		t.Logs.Poll.Every = DefaultPollEvery
-	}
-	if t.Logs.Poll.Start == "" {
-		t.Logs.Poll.Start = "now"
-	}
-	if s := t.Logs.Poll.Start; s != "now" && s != "beginning" && !logID.MatchString(s) {
-		if _, err := time.Parse(time.RFC3339, s); err != nil {
-			report("logs.poll.start", "%q is no place to start", s).Hint = "now, beginning, a time like 2026-01-05T10:00:00Z, or a log_id"
-		}
-	}
+	t.checkLogs(d, report)
 	for i, n := range t.NeverTouch.Networks {
 		if _, err := responders.NewNeverTouch([]string{n}); err != nil {
 			list := at(t.node, "never_touch", "networks")
@@ -201,6 +198,36 @@ func (t *Tenant) check(d *yamldoc.Decoder) {
 		}
 		if b.Hour < 0 || b.Day < 0 {
 			report("budgets."+kind, "a budget cannot be negative")
+		}
+	}
+}
+
+var webhookPath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
+
+// checkLogs checks where events come from: poll, unless only a webhook is named.
+func (t *Tenant) checkLogs(d *yamldoc.Decoder, report func(key, format string, args ...any) *diag.Problem) {
+	if w := t.Logs.Webhook; w != nil {
+		oneOf(d, at(t.node, "logs", "webhook"), "tenants.logs.webhook", map[string]string{"token_env": w.TokenEnv, "token_file": w.TokenFile})
+		if w.Path != "" && !webhookPath.MatchString(w.Path) {
+			report("logs.webhook.path", "%q is not a path", w.Path).Hint = "write for instance /logs/" + t.Name
+		}
+	}
+	if t.Logs.Poll == nil && t.Logs.Webhook == nil {
+		t.Logs.Poll = &Poll{}
+	}
+	p := t.Logs.Poll
+	if p == nil {
+		return
+	}
+	if p.Every == 0 {
+		p.Every = DefaultPollEvery
+	}
+	if p.Start == "" {
+		p.Start = "now"
+	}
+	if s := p.Start; s != "now" && s != "beginning" && !logID.MatchString(s) {
+		if _, err := time.Parse(time.RFC3339, s); err != nil {
+			report("logs.poll.start", "%q is no place to start", s).Hint = "now, beginning, a time like 2026-01-05T10:00:00Z, or a log_id"
 		}
 	}
 }
@@ -255,9 +282,6 @@ func (c *Config) warn() {
 			c.Warnings = append(c.Warnings, c.src.Problem(n.Line, n.Column, 1, key, format, args...))
 		}
 	}
-	if c.HTTP != nil {
-		add(child(c.node, "http"), "http", "this version has no listener: the key is read and not used")
-	}
 	if len(c.Notify) > 0 {
 		add(child(c.node, "notify"), "notify", "this version notifies Slack and the log only: the key is read and not used")
 	}
@@ -270,7 +294,6 @@ func (c *Config) warn() {
 		for _, p := range playbooks {
 			add(child(child(t.node, "modes"), p), "tenants.modes."+p, "this version runs no playbooks: the key is read and not used")
 		}
-		add(child(child(t.node, "logs"), "webhook"), "tenants.logs.webhook", "this version reads the log by poll only: the key is read and not used")
 		add(child(child(t.node, "budgets"), "block_user"), "tenants.budgets.block_user", "this version blocks no users: the key is read and not used")
 	}
 }

@@ -90,3 +90,29 @@ func (c *Config) BotToken() (Secret, error) {
 	}
 	return s, nil
 }
+
+// WebhookToken reads the token that a tenant's log stream bears.
+func (c *Config) WebhookToken(t *Tenant) (Secret, error) {
+	s, err := readSecret(c.path(t.Logs.Webhook.TokenFile), t.Logs.Webhook.TokenEnv)
+	if err != nil {
+		return s, fmt.Errorf("webhook token of tenant %s: %w", t.Name, err)
+	}
+	return s, nil
+}
+
+// AdminToken reads the token of the admin listener; empty when none is named.
+func (c *Config) AdminToken() (Secret, error) {
+	if c.HTTP == nil || c.HTTP.TokenFile == "" {
+		return Secret{}, nil
+	}
+	s, err := readSecret(c.path(c.HTTP.TokenFile), "")
+	if err != nil {
+		return s, fmt.Errorf("admin token: %w", err)
+	}
+	return s, nil
+}
+
+// CertFiles are the certificate and key of the listener.
+func (c *Config) CertFiles() (cert, key string) {
+	return c.path(c.HTTP.CertFile), c.path(c.HTTP.KeyFile)
+}

@@ -20,6 +20,9 @@ type Options struct {
 	// when the watermark has passed it. A live engine sets it. What the alert
 	// finally says is the same.
 	Ahead bool
+	// Unique says that the caller removes duplicates, so that the engine need not
+	// remember log_ids.
+	Unique bool
 	// Now tells the wall time by which a stamp from the future is recognised;
 	// time.Now if nil.
 	Now func() time.Time
@@ -162,6 +165,14 @@ func (e *Engine) Watermark() time.Time {
 	return msTime(e.watermark())
 }
 
+// Clock is the latest event time seen or told by Advance; zero before the first.
+func (e *Engine) Clock() time.Time {
+	if e.newest == 0 {
+		return time.Time{}
+	}
+	return msTime(e.newest)
+}
+
 // Memory is how far back an event can still matter to a window or an open
 // alert.
 func (e *Engine) Memory() time.Duration {
@@ -216,7 +227,7 @@ func (e *Engine) place(ev *logstream.Event, t int64) {
 	}
 	switch {
 	case len(plan.rules) == 0:
-	case e.dedupe.Seen(ev.ID):
+	case !e.opts.Unique && e.dedupe.Seen(ev.ID):
 		e.stats.Duplicates++
 	default:
 		e.evaluate(ev, t, e.newest != 0 && t <= e.watermark(), plan)

@@ -46,6 +46,12 @@ func (d *Dedupe) Seen(id string) bool {
 	return known
 }
 
+// Has reports whether id is remembered, and changes nothing.
+func (d *Dedupe) Has(id string) bool {
+	h := hash64(id)
+	return d.young.has(h) || d.old.has(h)
+}
+
 // Len returns how many ids are remembered, counting those in both generations twice.
 func (d *Dedupe) Len() int { return d.young.n + d.old.n }
 

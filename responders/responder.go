@@ -81,12 +81,15 @@ type Responder struct {
 // relaxed.
 type Feed struct {
 	Blind  bool
-	Reason string
+	Reason string // why it is blind, or not quite clear; empty when clear
 }
 
 func (f Feed) String() string {
-	if f.Blind {
+	switch {
+	case f.Blind:
 		return "blind: " + f.Reason
+	case f.Reason != "":
+		return "degraded: " + f.Reason
 	}
 	return "clear"
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"portcullis/config"
+	"portcullis/internal/httpapi"
 	"portcullis/internal/journal"
 	"portcullis/logstream"
 	"portcullis/responders"
@@ -36,6 +37,7 @@ type daemon struct {
 	journal *journal.Journal
 	letters *logstream.DeadLetter
 	slack   *slack.Slack
+	http    *httpapi.Server // nil without a listener
 	tenants []*tenant
 }
 
@@ -92,11 +94,12 @@ func newDaemon(ctx context.Context, cfg *config.Config, content *config.Loaded, 
 		}
 		d.tenants = append(d.tenants, t)
 	}
-	return d, nil
+	return d, d.listen(ctx)
 }
 
-// run guards until ctx ends, and then stops in phases: sources first, then
-// responders finish what was found, then messages go out, and the store last.
+// run guards until ctx ends, and then stops in phases: the listener and the
+// tenants first, each in phases of its own, then messages go out, and the store
+// is closed last.
 func (d *daemon) run(ctx context.Context) error {
 	defer func() {
 		if err := d.close(); err != nil {
@@ -109,38 +112,48 @@ func (d *daemon) run(ctx context.Context) error {
 	if d.slack != nil {
 		messengers.Go(func() error { return d.slack.Run(messages) })
 	}
-
-	responding, stopResponding := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopResponding()
-	sources, sourcesCtx := errgroup.WithContext(ctx)
-	var answerers errgroup.Group
+	guards, guarding := errgroup.WithContext(ctx)
+	if d.http != nil {
+		guards.Go(func() error { return d.http.Run(guarding) })
+	}
 	for _, t := range d.tenants {
-		if err := t.recover(ctx); err != nil {
-			return fmt.Errorf("tenant %s: %w", t.cfg.Name, err)
-		}
-		answered := make(chan error, 1)
-		answerers.Go(func() error {
-			err := t.responder.Run(responding)
-			answered <- err
-			return err
-		})
-		sources.Go(func() error {
-			select { // a responder that cannot go on stops the intake
-			case err := <-answered:
-				if err != nil {
-					return fmt.Errorf("tenant %s: %w", t.cfg.Name, err)
-				}
-				return nil
-			case err := <-t.read(sourcesCtx):
-				return err
+		guards.Go(func() error {
+			if err := t.guard(guarding); err != nil {
+				return fmt.Errorf("tenant %s: %w", t.name, err)
 			}
+			return nil
 		})
 	}
-	err := sources.Wait()
-	stopResponding()
-	err = errors.Join(err, answerers.Wait())
+	err := guards.Wait()
 	stopMessages()
 	return errors.Join(err, messengers.Wait())
+}
+
+// listen binds the listener, if one is configured.
+func (d *daemon) listen(ctx context.Context) error {
+	if d.cfg.HTTP == nil {
+		return nil
+	}
+	token, err := d.cfg.AdminToken()
+	if err != nil {
+		return err
+	}
+	cert, key := d.cfg.CertFiles()
+	d.http, err = httpapi.New(ctx, httpapi.Options{
+		Listen: d.cfg.HTTP.Listen, Token: token.Reveal(), CertFile: cert, KeyFile: key, BehindProxy: d.cfg.HTTP.BehindProxy,
+		Gatherer: newMetrics(d), Ready: d.notReady, Intake: d.intakePaths(), Logger: d.log,
+		Health: func() any {
+			all := []tenantHealth{}
+			for _, t := range d.tenants {
+				all = append(all, t.health(d.opts.now()))
+			}
+			return all
+		},
+	})
+	if err == nil {
+		d.log.Info("listening", "address", d.http.Addr().String())
+	}
+	return err
 }
 
 // reload puts other rules, policies and tenant settings in place. Everything is
@@ -151,17 +164,17 @@ func (d *daemon) reload(cfg *config.Config, content *config.Loaded) error {
 		byName[cfg.Tenants[i].Name] = &cfg.Tenants[i]
 	}
 	for _, t := range d.tenants {
-		next := byName[t.cfg.Name]
+		next := byName[t.name]
 		if next == nil || len(cfg.Tenants) != len(d.tenants) {
 			return errors.New("tenants were added or removed: that needs a restart")
 		}
-		if !sameConnection(t.cfg, next) {
-			return fmt.Errorf("tenant %s: domain, credentials, mode or source changed: that needs a restart", t.cfg.Name)
+		if !sameConnection(t.cfg.Load(), next) {
+			return fmt.Errorf("tenant %s: domain, credentials, mode or source changed: that needs a restart", t.name)
 		}
 	}
 	for _, t := range d.tenants {
-		if err := t.reload(byName[t.cfg.Name], content); err != nil {
-			return fmt.Errorf("tenant %s: %w", t.cfg.Name, err)
+		if err := t.reload(byName[t.name], content); err != nil {
+			return fmt.Errorf("tenant %s: %w", t.name, err)
 		}
 	}
 	return nil

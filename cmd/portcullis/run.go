@@ -124,9 +124,9 @@ func (t *tenant) sayConnection(ctx context.Context) {
 	case ctx.Err() != nil:
 		return // asked to stop before there was an answer
 	case err == nil:
-		t.log.Info("tenant connected", "domain", t.cfg.Domain, "mode", t.cfg.Mode)
+		t.log.Info("tenant connected", "domain", t.cfg.Load().Domain, "mode", t.cfg.Load().Mode)
 	case errors.Is(err, auth0.ErrCredentials):
-		t.log.Error("tenant refuses the credentials: correct the keys and restart", "keys", "client_id, "+credentialKey(t.cfg), "err", err)
+		t.log.Error("tenant refuses the credentials: correct the keys and restart", "keys", "client_id, "+credentialKey(t.cfg.Load()), "err", err)
 	default:
 		t.log.Error("tenant not reached, trying on", "err", err)
 	}

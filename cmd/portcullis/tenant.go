@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"portcullis/config"
-	"portcullis/detections"
 	"portcullis/internal/auth0"
 	"portcullis/logstream"
 	"portcullis/responders"
@@ -17,22 +17,30 @@ import (
 	"portcullis/responders/control/networkacl"
 )
 
-// tenant is the way of one tenant's events.
+// tenant is one guarded tenant: what stays the same over its lives.
 type tenant struct {
-	cfg       *config.Tenant
+	name      string
 	daemon    *daemon
 	log       *slog.Logger
 	api       *auth0.Client
-	poll      *logstream.Poll
-	responder *responders.Responder
 	instance  string
+	notifiers []responders.Notifier
 
-	mu     sync.Mutex // guards engine, which reload swaps rules of
-	engine *detections.Engine
+	cfg     atomic.Pointer[config.Tenant]
+	content atomic.Pointer[config.Loaded]
+
+	poll     *logstream.Poll                   // nil when events come by webhook alone
+	webhook  *logstream.Webhook                // nil when they come by poll alone
+	monitors map[string]*logstream.FeedMonitor // by source
+	current  atomic.Pointer[intake]            // nil between lives
+	feed     feedState
 }
 
 func newTenant(ctx context.Context, d *daemon, cfg *config.Tenant, content *config.Loaded, instance string, notifiers []responders.Notifier) (*tenant, error) {
-	t := &tenant{cfg: cfg, daemon: d, log: d.log.With("tenant", cfg.Name), instance: instance}
+	t := &tenant{name: cfg.Name, daemon: d, log: d.log.With("tenant", cfg.Name), instance: instance, notifiers: notifiers,
+		monitors: map[string]*logstream.FeedMonitor{}}
+	t.cfg.Store(cfg)
+	t.content.Store(content)
 	secret, err := d.cfg.ClientSecret(cfg)
 	if err != nil {
 		return nil, err
@@ -48,46 +56,116 @@ func newTenant(ctx context.Context, d *daemon, cfg *config.Tenant, content *conf
 	if err != nil {
 		return nil, err
 	}
-	if err := t.newResponder(ctx, content, notifiers); err != nil {
-		return nil, err
+	if cfg.Logs.Poll != nil {
+		if err := t.newPoll(cfg.Logs.Poll); err != nil {
+			return nil, err
+		}
 	}
-	t.responder.SetFeed(responders.Feed{Blind: true, Reason: "nothing was read yet"})
-	t.engine, err = detections.NewEngine(cfg.Name, content.Rules, detections.Options{
-		Params: cfg.Params, Lateness: d.cfg.Rules.Lateness, Ahead: true, Now: d.opts.now, OnChange: t.responder.Offer, Logger: t.log,
+	if cfg.Logs.Webhook != nil {
+		if err := t.newWebhook(cfg); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+func (t *tenant) monitor(source string) *logstream.FeedMonitor {
+	m := logstream.NewFeedMonitor(source, logstream.HealthOptions{Now: t.daemon.opts.now})
+	t.monitors[source] = m
+	return m
+}
+
+func (t *tenant) newPoll(p *config.Poll) (err error) {
+	m := t.monitor("poll")
+	every := p.Every
+	if t.daemon.opts.pollEvery != 0 {
+		every = t.daemon.opts.pollEvery
+	}
+	t.poll, err = logstream.NewPoll(t.api.HTTPClient(), t.api.BaseURL(), t.daemon.journal.Cursor(t.name, "poll"), logstream.PollOptions{
+		Every: every, Start: p.Start, Retention: p.Retention, IndexLag: t.daemon.opts.indexLag, Reject: t.reject,
+		Status: m.Status, Gap: func(g logstream.Gap) {
+			t.log.Warn("log entries may have been missed", "from", g.From, "to", g.To, "reason", g.Reason)
+			m.Gap(g)
+		},
+		Logger: t.log, Now: t.daemon.opts.now,
 	})
+	return err
+}
+
+func (t *tenant) newWebhook(cfg *config.Tenant) error {
+	token, err := t.daemon.cfg.WebhookToken(cfg)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	every := cfg.Logs.Poll.Every
-	if d.opts.pollEvery != 0 {
-		every = d.opts.pollEvery
+	t.monitor("webhook")
+	t.webhook, err = logstream.NewWebhook(cfg.Logs.Webhook.Path, []string{token.Reveal()}, func(ctx context.Context, b logstream.Batch) error {
+		in := t.current.Load()
+		if in == nil {
+			return errStopping
+		}
+		return in.deliver("webhook")(ctx, b)
+	}, logstream.WebhookOptions{Reject: t.reject, Logger: t.log})
+	return err
+}
+
+// open lets webhooks in; nil turns them away with a 503 until another life has
+// begun.
+func (t *tenant) open(in *intake) { t.current.Store(in) }
+
+// Between lives it is waited so long, longer after each failure.
+const (
+	firstRest = time.Second
+	lastRest  = time.Minute
+)
+
+// guard lives until ctx ends: after a failure it recovers and goes on. Other
+// tenants notice nothing.
+func (t *tenant) guard(ctx context.Context) error {
+	for rest := firstRest; ; rest = min(2*rest, lastRest) {
+		began := time.Now()
+		l, err := t.begin(ctx)
+		if err == nil {
+			err = l.run(ctx)
+		} else if ctx.Err() != nil {
+			return nil // stopped before it had begun: nothing is half done
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		if time.Since(began) > lastRest {
+			rest = firstRest
+		}
+		t.log.Error("tenant not guarded: recovering soon", "err", err, "wait", rest)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(rest):
+		}
 	}
-	t.poll, err = logstream.NewPoll(t.api.HTTPClient(), t.api.BaseURL(), d.journal.Cursor(cfg.Name, "poll"), logstream.PollOptions{
-		Every: every, Start: cfg.Logs.Poll.Start, Reject: t.reject, Status: t.pollStatus, Logger: t.log, Now: d.opts.now, IndexLag: d.opts.indexLag,
-	})
-	return t, err
 }
 
 // newResponder wires policies, controls and their stores.
-func (t *tenant) newResponder(ctx context.Context, content *config.Loaded, notifiers []responders.Notifier) error {
+func (t *tenant) newResponder(ctx context.Context) (*responders.Responder, error) {
+	cfg, content := t.cfg.Load(), t.content.Load()
 	stores := map[string]responders.Store{}
 	for _, bucket := range []string{"holds", "incidents", "budgets", "controls"} {
-		s, err := openStore(ctx, t.daemon.journal, bucket, t.cfg.Name)
+		s, err := openStore(ctx, t.daemon.journal, bucket, t.name)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		stores[bucket] = s
 	}
 	op, err := operationIDs(t.instance)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	settings, err := responderTenant(t.cfg)
+	settings, err := responderTenant(cfg)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	var r *responders.Responder
 	guard := func(address string) error {
-		_, err := t.responder.NeverTouch().Address(address)
+		_, err := r.NeverTouch().Address(address)
 		return err
 	}
 	controls := map[string]responders.Control{
@@ -95,90 +173,23 @@ func (t *tenant) newResponder(ctx context.Context, content *config.Loaded, notif
 		networkacl.Name:   networkacl.New(t.api, stores["controls"], op, t.instance, guard),
 	}
 	limits := map[string]responders.Budget{}
-	for kind, b := range t.cfg.Budgets {
+	for kind, b := range cfg.Budgets {
 		limits[kind] = responders.Budget{Hour: b.Hour, Day: b.Day}
 	}
-	t.responder, err = responders.New(ctx, settings, content.Policies, controls, responders.Options{
+	r, err = responders.New(ctx, settings, content.Policies, controls, responders.Options{
 		Holds: stores["holds"], Incidents: stores["incidents"], Budgets: stores["budgets"],
 		Record: func(ctx context.Context, doc any) error {
-			_, err := t.daemon.journal.AppendDeed(ctx, t.cfg.Name, doc)
+			_, err := t.daemon.journal.AppendDeed(ctx, t.name, doc)
 			return err
 		},
-		Notifiers: notifiers, Limits: limits, Now: t.daemon.opts.now, Every: t.daemon.opts.every, Logger: t.daemon.log,
+		Notifiers: t.notifiers, Limits: limits, Now: t.daemon.opts.now, Every: t.daemon.opts.every, Logger: t.daemon.log,
 	})
-	return err
+	return r, err
 }
 
 func responderTenant(cfg *config.Tenant) (responders.Tenant, error) {
 	nt, err := responders.NewNeverTouch(cfg.NeverTouch.Networks)
 	return responders.Tenant{Name: cfg.Name, Mode: cfg.Mode, Modes: cfg.Modes, NeverTouch: nt}, err
-}
-
-// recover brings the engine to where it was: the journal is fed through it
-// again, in the order of arrival, so that it says again what it had said. What
-// people and the tenant know already is recognised further on.
-func (t *tenant) recover(ctx context.Context) error {
-	since := t.daemon.opts.now().Add(-t.engineMemory())
-	events := 0
-	err := t.daemon.journal.ReplayEvents(ctx, t.cfg.Name, since, func(_ uint64, raws [][]byte) error {
-		for _, raw := range raws {
-			ev, err := logstream.Decode(raw)
-			if err != nil {
-				return fmt.Errorf("event in the journal: %w", err)
-			}
-			t.engine.Ingest(&ev)
-			events++
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("recover from the journal: %w", err)
-	}
-	if events > 0 {
-		t.log.Info("recovered from the journal", "events", events, "open_alerts", len(t.engine.OpenAlerts()))
-	}
-	return nil
-}
-
-// engineMemory is how far back events can still matter to a rule.
-func (t *tenant) engineMemory() time.Duration { return t.engine.Memory() + time.Hour }
-
-// read polls the tenant's log until ctx ends.
-func (t *tenant) read(ctx context.Context) <-chan error {
-	done := make(chan error, 1)
-	go func() {
-		err := t.poll.Run(ctx, t.deliver)
-		if err != nil {
-			err = fmt.Errorf("tenant %s: %w", t.cfg.Name, err)
-		}
-		done <- err
-	}()
-	return done
-}
-
-// deliver journals a batch and only then evaluates it.
-func (t *tenant) deliver(ctx context.Context, b logstream.Batch) error {
-	raws := make([][]byte, len(b.Events))
-	for i := range b.Events {
-		raws[i] = b.Events[i].Raw()
-	}
-	if len(raws) > 0 {
-		if _, err := t.daemon.journal.AppendEvents(ctx, t.cfg.Name, t.daemon.opts.now(), raws); err != nil {
-			return err
-		}
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for i := range b.Events {
-		t.engine.Ingest(&b.Events[i])
-		if t.changesSetting(&b.Events[i]) {
-			t.responder.Poke()
-		}
-	}
-	if !b.CaughtUp.IsZero() {
-		t.engine.Advance(b.CaughtUp)
-	}
-	return nil
 }
 
 var (
@@ -215,23 +226,26 @@ func (t *tenant) reject(r logstream.Reject) {
 	}
 }
 
-func (t *tenant) pollStatus(s logstream.PollStatus) {
-	t.responder.SetFeed(responders.Feed{Blind: !s.OK, Reason: s.Reason})
-}
-
 // reload puts other rules, parameters and policies in place.
 func (t *tenant) reload(cfg *config.Tenant, content *config.Loaded) error {
 	settings, err := responderTenant(cfg)
 	if err != nil {
 		return err
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if err := t.engine.SetRules(content.Rules, cfg.Params); err != nil {
-		return err
+	if in := t.current.Load(); in != nil {
+		err := in.with(func() error {
+			if err := in.engine.SetRules(content.Rules, cfg.Params); err != nil {
+				return err
+			}
+			in.life.responder.SetPolicies(settings, content.Policies)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
 	}
-	t.responder.SetPolicies(settings, content.Policies)
-	t.cfg = cfg
+	t.cfg.Store(cfg)
+	t.content.Store(content)
 	return nil
 }
 
@@ -240,5 +254,32 @@ func (t *tenant) reload(cfg *config.Tenant, content *config.Loaded) error {
 func sameConnection(a, b *config.Tenant) bool {
 	return a.Domain == b.Domain && a.CustomDomain == b.CustomDomain && a.BaseURL == b.BaseURL && a.ClientID == b.ClientID &&
 		a.SecretFile == b.SecretFile && a.SecretEnv == b.SecretEnv && a.KeyFile == b.KeyFile && a.Mode == b.Mode &&
-		*a.Logs.Poll == *b.Logs.Poll
+		same(a.Logs.Poll, b.Logs.Poll) && same(a.Logs.Webhook, b.Logs.Webhook)
+}
+
+func same[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
+
+// intakePaths are the webhook paths of the tenants.
+func (d *daemon) intakePaths() map[string]http.Handler {
+	paths := map[string]http.Handler{}
+	for _, t := range d.tenants {
+		if t.webhook != nil {
+			paths[t.cfg.Load().Logs.Webhook.Path] = t.webhook
+		}
+	}
+	return paths
+}
+
+// notReady says which tenants are not guarded; nil when all are.
+func (d *daemon) notReady() error {
+	var waiting []string
+	for _, t := range d.tenants {
+		if t.current.Load() == nil {
+			waiting = append(waiting, t.name)
+		}
+	}
+	if len(waiting) > 0 {
+		return fmt.Errorf("not guarded yet: %s", strings.Join(waiting, ", "))
+	}
+	return nil
 }

@@ -31,19 +31,15 @@ type eventsEnd struct {
 
 // anchor remembers how far a stream went. What was written is durable already, so a failure here takes nothing back: an
 // anchor that lags still holds for what it covers.
-func (j *Journal) anchor(ctx context.Context, stream string, last link) {
-	kv, err := j.kv(ctx, anchorBucket)
-	if err == nil {
-		err = kv.putJSON(ctx, stream, last)
-	}
-	if err != nil {
-		j.logger.Warn("end of a stream not anchored", "stream", stream, "seq", last.Seq, "err", err)
+func (s *session) anchor(ctx context.Context, stream string, last link) {
+	if err := s.putJSON(ctx, anchorBucket, stream, last); err != nil {
+		s.j.logger.Warn("end of a stream not anchored", "stream", stream, "seq", last.Seq, "err", err)
 	}
 }
 
 // noteEvents anchors the events if that was not done for a while.
-func (j *Journal) noteEvents(ctx context.Context, seq uint64) {
-	end := &j.eventsEnd
+func (s *session) noteEvents(ctx context.Context, seq uint64) {
+	end := &s.j.eventsEnd
 	end.mu.Lock()
 	end.seq = max(end.seq, seq)
 	end.pending = true
@@ -54,65 +50,104 @@ func (j *Journal) noteEvents(ctx context.Context, seq uint64) {
 	seq = end.seq
 	end.mu.Unlock()
 	if due {
-		j.anchor(ctx, eventsStream, link{Seq: seq})
+		s.anchor(ctx, eventsStream, link{Seq: seq})
 	}
 }
 
 // anchorAtClose anchors what noteEvents has left.
-func (j *Journal) anchorAtClose() {
-	if j.eventsEnd.pending && j.conn.IsConnected() {
+func (j *Journal) anchorAtClose(s *session) {
+	if j.eventsEnd.pending && s.failure() == nil && s.conn.IsConnected() {
 		ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
 		defer cancel()
-		j.anchor(ctx, eventsStream, link{Seq: j.eventsEnd.seq})
+		s.anchor(ctx, eventsStream, link{Seq: j.eventsEnd.seq})
 	}
 }
 
-func (j *Journal) readAnchor(ctx context.Context, stream string) (link, error) {
+func (s *session) readAnchor(ctx context.Context, stream string) (link, error) {
 	var last link
-	kv, err := j.kv(ctx, anchorBucket)
-	if err != nil {
-		return link{}, err
-	}
-	_, err = kv.getJSON(ctx, stream, &last)
+	_, err := s.getJSON(ctx, anchorBucket, stream, &last)
 	return last, err
 }
 
 // checkAnchors fails when deeds or events are missing that were written.
-func (j *Journal) checkAnchors(ctx context.Context) error {
-	deeds, err := j.readAnchor(ctx, deedsStream)
+func (s *session) checkAnchors(ctx context.Context) error {
+	if err := s.checkDeedsAnchor(ctx); err != nil {
+		return err
+	}
+	events, err := s.readAnchor(ctx, eventsStream)
+	if err != nil || events.Seq == 0 {
+		return err
+	}
+	// What the stream says of itself is not enough: it may come from an index beside a damaged block.
+	_, err = s.events.GetMsg(ctx, events.Seq)
+	if !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return err
+	}
+	aged, err := agedOut(ctx, s.events, events.Seq)
+	if err != nil || aged {
+		return err
+	}
+	return s.j.missing("event bundle", events.Seq)
+}
+
+func (s *session) checkDeedsAnchor(ctx context.Context) error {
+	deeds, err := s.readAnchor(ctx, deedsStream)
 	if err != nil {
 		return err
 	}
 	if deeds.Seq > 0 {
-		got, err := j.linkAt(ctx, deeds.Seq)
+		got, err := s.linkAt(ctx, deeds.Seq)
 		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 			return err
 		}
-		if err != nil || got != deeds {
-			return j.missing("deed", deeds.Seq)
+		if err != nil {
+			if bounded, err2 := s.deedsHaveAge(ctx); err2 != nil || !bounded {
+				return errors.Join(err2, s.j.missing("deed", deeds.Seq))
+			}
+			aged, err := agedOut(ctx, s.deeds, deeds.Seq)
+			if err != nil || aged {
+				return err
+			}
+		}
+		if got != deeds {
+			return s.j.missing("deed", deeds.Seq)
 		}
 	}
-	events, err := j.readAnchor(ctx, eventsStream)
+	// A process that was killed between a deed and its anchor leaves the anchor behind.
+	last, err := s.lastLink(ctx)
 	if err != nil {
 		return err
 	}
-	if events.Seq == 0 {
-		return nil
-	}
-	// What the stream says of itself is not enough: it may come from an index beside a damaged block.
-	_, err = j.events.GetMsg(ctx, events.Seq)
-	if !errors.Is(err, jetstream.ErrMsgNotFound) {
-		return err
-	}
-	info, err := j.events.Info(ctx)
-	if err != nil {
-		return err
-	}
-	// Events may have been removed for their age; the stream remembers its last position all the same.
-	if info.State.LastSeq < events.Seq || info.State.FirstSeq <= events.Seq {
-		return j.missing("event bundle", events.Seq)
+	if last.Seq > deeds.Seq {
+		s.anchor(ctx, deedsStream, last)
 	}
 	return nil
+}
+
+// agedOut tells whether the message was removed for its age or for room: the stream remembers its last position all the same.
+func agedOut(ctx context.Context, stream jetstream.Stream, seq uint64) (bool, error) {
+	info, err := stream.Info(ctx)
+	if err != nil {
+		return false, err
+	}
+	return info.State.LastSeq >= seq && info.State.FirstSeq > seq, nil
+}
+
+// deedsAgeKey is set in the anchors' bucket once the age of deeds was bounded.
+const deedsAgeKey = "deeds-age"
+
+func (s *session) markDeedsAge(ctx context.Context) error {
+	marked, err := s.deedsHaveAge(ctx)
+	if err != nil || marked {
+		return err
+	}
+	return s.putJSON(ctx, anchorBucket, deedsAgeKey, true)
+}
+
+// deedsHaveAge tells whether old deeds may be gone for their age.
+func (s *session) deedsHaveAge(ctx context.Context) (marked bool, err error) {
+	_, err = s.getJSON(ctx, anchorBucket, deedsAgeKey, &marked)
+	return marked, err
 }
 
 func (j *Journal) missing(what string, seq uint64) error {
@@ -126,7 +161,7 @@ func (j *Journal) missing(what string, seq uint64) error {
 
 // remedy says what to do about a damaged store.
 func (j *Journal) remedy() string {
-	if j.server == nil {
+	if j.opts.NATS != "" {
 		return "restore the cluster's streams from a backup, or delete the bucket " + anchorBucket + " to go on without what is missing"
 	}
 	return "restore the directory from a backup, or move it away to begin with an empty one"

@@ -14,7 +14,8 @@ import (
 )
 
 // connect reaches the external cluster, within ctx.
-func (j *Journal) connect(ctx context.Context) error {
+func (s *session) connect(ctx context.Context) error {
+	j := s.j
 	options := append(j.clientOptions(), nats.Timeout(5*time.Second))
 	if deadline, ok := ctx.Deadline(); ok {
 		if left := time.Until(deadline); left < 5*time.Second {
@@ -42,7 +43,7 @@ func (j *Journal) connect(ctx context.Context) error {
 		if r.err != nil {
 			return fmt.Errorf("connect to NATS: %w: check store.nats, the network and the credentials", r.err)
 		}
-		j.conn = r.conn
+		s.conn = r.conn
 		return nil
 	case <-ctx.Done():
 		go func() {
@@ -71,8 +72,8 @@ func (j *Journal) clientOptions() []nats.Option {
 	}
 }
 
-func (j *Journal) checkJetStream(ctx context.Context) error {
-	_, err := j.js.AccountInfo(ctx)
+func (s *session) checkJetStream(ctx context.Context) error {
+	_, err := s.js.AccountInfo(ctx)
 	if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
 		return fmt.Errorf("%w: enable JetStream on the server and for the account", err)
 	}

@@ -50,7 +50,7 @@ func (r record) hash() string {
 // error the deed is durable, and seq its position. After an error it may have been written or not; the chain holds
 // either way.
 func (j *Journal) AppendDeed(ctx context.Context, tenant string, doc any) (seq uint64, err error) {
-	done, err := j.begin()
+	s, ctx, done, err := j.begin(ctx, writing)
 	if err != nil {
 		return 0, fmt.Errorf("append a deed of %s: %w", tenant, err)
 	}
@@ -59,34 +59,35 @@ func (j *Journal) AppendDeed(ctx context.Context, tenant string, doc any) (seq u
 	if err != nil {
 		return 0, fmt.Errorf("append a deed of %s: %w", tenant, err)
 	}
-	seq, err = j.chainOn(ctx, rec)
+	seq, err = s.chainOn(ctx, rec)
 	if err != nil {
-		return 0, fmt.Errorf("append a deed of %s: %w", tenant, err)
+		return 0, fmt.Errorf("append a deed of %s: %w", tenant, s.explain(ctx, err))
 	}
 	return seq, nil
 }
 
-func (j *Journal) chainOn(ctx context.Context, rec record) (uint64, error) {
-	j.chain.mu.Lock()
-	defer j.chain.mu.Unlock()
+func (s *session) chainOn(ctx context.Context, rec record) (uint64, error) {
+	chain := &s.j.chain
+	chain.mu.Lock()
+	defer chain.mu.Unlock()
 	for attempt := 1; ; attempt++ {
-		if !j.chain.known {
-			last, err := j.lastLink(ctx)
+		if !chain.known {
+			last, err := s.lastLink(ctx)
 			if err != nil {
-				return 0, cause(ctx, err)
+				return 0, err
 			}
-			j.chain.last, j.chain.known = last, true
+			chain.last, chain.known = last, true
 		}
-		rec.Prev = j.chain.last.Hash
+		rec.Prev = chain.last.Hash
 		rec.Hash = rec.hash()
-		seq, err := j.publish(ctx, deedsStream, rec, jetstream.WithExpectLastSequence(j.chain.last.Seq))
+		seq, err := s.publish(ctx, deedsStream, rec, jetstream.WithExpectLastSequence(chain.last.Seq))
 		if err == nil {
-			j.chain.last = link{Seq: seq, Hash: rec.Hash}
-			j.anchor(ctx, deedsStream, j.chain.last)
+			chain.last = link{Seq: seq, Hash: rec.Hash}
+			s.anchor(ctx, deedsStream, chain.last)
 			return seq, nil
 		}
 		// Whatever happened to this one, where the chain ends has to be read again.
-		j.chain.known = false
+		chain.known = false
 		if !overtaken(err) || attempt == chainAttempts {
 			return 0, err
 		}
@@ -99,19 +100,31 @@ func overtaken(err error) bool {
 		apiErr.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
-func (j *Journal) lastLink(ctx context.Context) (link, error) {
-	info, err := j.deeds.Info(ctx)
+// lastLink reads where the chain ends.
+func (s *session) lastLink(ctx context.Context) (link, error) {
+	info, err := s.deeds.Info(ctx)
 	if err != nil {
 		return link{}, err
 	}
 	if info.State.LastSeq == 0 {
 		return link{}, nil
 	}
-	return j.linkAt(ctx, info.State.LastSeq)
+	last, err := s.linkAt(ctx, info.State.LastSeq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) && info.State.FirstSeq > info.State.LastSeq {
+		// All deeds are gone for their age; the chain goes on from the last of them.
+		anchored, anchorErr := s.readAnchor(ctx, deedsStream)
+		if anchorErr != nil {
+			return link{}, anchorErr
+		}
+		if anchored.Seq == info.State.LastSeq {
+			return anchored, nil
+		}
+	}
+	return last, err
 }
 
-func (j *Journal) linkAt(ctx context.Context, seq uint64) (link, error) {
-	msg, err := j.deeds.GetMsg(ctx, seq)
+func (s *session) linkAt(ctx context.Context, seq uint64) (link, error) {
+	msg, err := s.deeds.GetMsg(ctx, seq)
 	if err != nil {
 		return link{}, fmt.Errorf("deed %d: %w", seq, err)
 	}
@@ -126,24 +139,36 @@ func (j *Journal) linkAt(ctx context.Context, seq uint64) (link, error) {
 // what is the stream's end as it begins. at is when the deed was appended; doc is valid only during fn. It ends early
 // with fn's error, ctx's, or ErrClosed. It does not verify the chain.
 func (j *Journal) ReadDeeds(ctx context.Context, tenant string, fn func(seq uint64, at time.Time, doc json.RawMessage) error) error {
-	return j.read(ctx, "read deeds", j.deeds, deedsStream, tenant, fn)
+	return j.read(ctx, "read deeds", deedsStream, tenant, fn)
 }
 
-// VerifyDeeds reads all deeds and proves that they are those that were appended, in their order, with none missing. An
-// error that is ErrChainBroken names the first deed that is not.
+// VerifyDeeds reads all deeds and proves that they are those that were appended, in their order, with none missing. Where
+// Options.MaxDeedsAge is or was set the oldest may be gone, and it proves the rest. An error that is ErrChainBroken names
+// the first deed that is not what was appended.
 func (j *Journal) VerifyDeeds(ctx context.Context) error {
-	ctx, done, err := j.beginRead(ctx)
+	s, ctx, done, err := j.beginRead(ctx)
 	if err != nil {
 		return fmt.Errorf("verify deeds: %w", err)
 	}
 	defer done()
 	// Read before the deeds, the anchor names one that they must contain, whatever is appended meanwhile.
-	anchored, err := j.readAnchor(ctx, deedsStream)
+	anchored, err := s.readAnchor(ctx, deedsStream)
 	if err != nil {
-		return fmt.Errorf("verify deeds: %w", cause(ctx, err))
+		return fmt.Errorf("verify deeds: %w", s.explain(ctx, err))
+	}
+	bounded, err := s.deedsHaveAge(ctx)
+	if err != nil {
+		return fmt.Errorf("verify deeds: %w", s.explain(ctx, err))
 	}
 	var last link
-	err = j.scan(ctx, j.deeds, deedsStream+".*", time.Time{}, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
+	err = s.scan(ctx, s.deeds, span{subject: deedsStream + ".*"}, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
+		if bounded && last.Seq == 0 && meta.Sequence.Stream > 1 {
+			// The first that is left follows one that is gone.
+			var rec record
+			if json.Unmarshal(msg.Data(), &rec) == nil {
+				last = link{Seq: meta.Sequence.Stream - 1, Hash: rec.Prev}
+			}
+		}
 		next, err := follow(last, meta.Sequence.Stream, msg.Subject(), msg.Data())
 		if err != nil {
 			return err
@@ -155,10 +180,19 @@ func (j *Journal) VerifyDeeds(ctx context.Context) error {
 		return nil
 	})
 	if err == nil && last.Seq < anchored.Seq {
+		var aged bool
+		if bounded && last.Seq == 0 {
+			aged, err = agedOut(ctx, s.deeds, anchored.Seq)
+		}
+		if err == nil && aged {
+			return nil
+		}
+	}
+	if err == nil && last.Seq < anchored.Seq {
 		err = fmt.Errorf("%w: it ends with deed %d, and %d were written", ErrChainBroken, last.Seq, anchored.Seq)
 	}
 	if err != nil {
-		return fmt.Errorf("verify deeds: %w", cause(ctx, err))
+		return fmt.Errorf("verify deeds: %w", s.explain(ctx, err))
 	}
 	return nil
 }

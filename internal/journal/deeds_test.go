@@ -55,7 +55,7 @@ func TestTheChainGoesOnAfterReopening(t *testing.T) {
 	}
 	j := open(t, Options{Dir: dir})
 	require.NoError(t, j.VerifyDeeds(t.Context()))
-	last, err := j.lastLink(t.Context())
+	last, err := j.session.lastLink(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, 9, last.Seq)
 }
@@ -96,7 +96,7 @@ func forge(t *testing.T, j *Journal, tenant string, rec record) {
 	t.Helper()
 	data, err := json.Marshal(rec)
 	require.NoError(t, err)
-	_, err = j.js.Publish(t.Context(), subject(deedsStream, tenant), data)
+	_, err = j.session.js.Publish(t.Context(), subject(deedsStream, tenant), data)
 	require.NoError(t, err)
 }
 
@@ -138,9 +138,9 @@ func TestVerifyFindsAnEndThatWasReplaced(t *testing.T) {
 	j := open(t, Options{Dir: t.TempDir()})
 	_, err := j.AppendDeed(t.Context(), "acme", "done")
 	require.NoError(t, err)
-	j.anchor(t.Context(), deedsStream, link{Seq: 1, Hash: "another"})
+	j.session.anchor(t.Context(), deedsStream, link{Seq: 1, Hash: "another"})
 	require.ErrorIs(t, j.VerifyDeeds(t.Context()), ErrChainBroken)
-	j.anchor(t.Context(), deedsStream, link{Seq: 2, Hash: "another"})
+	j.session.anchor(t.Context(), deedsStream, link{Seq: 2, Hash: "another"})
 	require.ErrorContains(t, j.VerifyDeeds(t.Context()), "it ends with deed 1, and 2 were written")
 }
 
@@ -216,5 +216,24 @@ func TestAStoreThatLostWhatWasWrittenIsRefused(t *testing.T) {
 			require.ErrorContains(t, err, "open store "+dir+": ")
 			require.ErrorContains(t, err, "restore")
 		})
+	}
+}
+
+func storedDeeds(t *testing.T, j *Journal) (n int, err error) {
+	t.Helper()
+	err = j.ReadDeeds(t.Context(), "", func(uint64, time.Time, json.RawMessage) error { n++; return nil })
+	return n, err
+}
+
+// truncateBlocks cuts the second half off every file of messages.
+func truncateBlocks(t *testing.T, msgs string) {
+	t.Helper()
+	blocks, err := filepath.Glob(filepath.Join(msgs, "*.blk"))
+	require.NoError(t, err)
+	require.NotEmpty(t, blocks)
+	for _, path := range blocks {
+		st, err := os.Stat(path)
+		require.NoError(t, err)
+		require.NoError(t, os.Truncate(path, st.Size()/2))
 	}
 }

@@ -20,18 +20,14 @@ import (
 
 const (
 	maxPayload = 8 << 20
-	// otherBytes is the room for everything but events: deeds, findings, buckets.
-	otherBytes = 16 << 30
 	// maxMemory is for the bookkeeping of reads in progress; every stream and bucket is on disk.
 	maxMemory  = 64 << 20
 	startLimit = 30 * time.Second
 )
 
-// embed takes the directory, starts the server in it and connects within the process.
-func (j *Journal) embed() error {
-	if err := j.takeDir(); err != nil {
-		return err
-	}
+// embed starts the server in the directory and connects within the process.
+func (s *session) embed() error {
+	j := s.j
 	opts := &server.Options{
 		ServerName:             "portcullis",
 		DontListen:             true,
@@ -41,7 +37,7 @@ func (j *Journal) embed() error {
 		JetStream:              true,
 		StoreDir:               j.opts.Dir,
 		SyncAlways:             !j.opts.NoSync,
-		JetStreamMaxStore:      j.opts.MaxEventsBytes + otherBytes,
+		JetStreamMaxStore:      j.opts.MaxStoreBytes,
 		JetStreamMaxMemory:     maxMemory,
 		DisableJetStreamBanner: true,
 	}
@@ -49,17 +45,20 @@ func (j *Journal) embed() error {
 	if err != nil {
 		return fmt.Errorf("start the embedded server: %w", err)
 	}
-	j.server = srv
-	log := &serverLog{logger: j.logger}
+	s.server = srv
+	log := &serverLog{logger: j.logger, watch: s.watchLog}
 	srv.SetLoggerV2(log, false, false, false)
 	srv.Start()
 	if msg := log.fatal.Load(); msg != nil {
+		if err := j.fileError(*msg); err != nil {
+			return err
+		}
 		return explainStart(*msg)
 	}
 	if !srv.ReadyForConnections(startLimit) || !srv.JetStreamEnabled() {
 		return errors.New("the embedded server did not start")
 	}
-	j.conn, err = nats.Connect("", append(j.clientOptions(), nats.InProcessServer(srv))...)
+	s.conn, err = nats.Connect("", append(j.clientOptions(), nats.InProcessServer(srv))...)
 	if err != nil {
 		return fmt.Errorf("connect to the embedded server: %w", err)
 	}
@@ -68,8 +67,8 @@ func (j *Journal) embed() error {
 
 // explainStart turns the server's last words into an error for people.
 func explainStart(msg string) error {
-	if strings.Contains(msg, "not writable") || strings.Contains(msg, "permission denied") {
-		return fmt.Errorf("the directory is not writable: %s", msg)
+	if strings.Contains(msg, "not writable") {
+		return fmt.Errorf("%w: the directory is not writable: %s", ErrReadOnlyStore, msg)
 	}
 	return fmt.Errorf("%w: %s: restore the directory from a backup, or move it away to begin with an empty one", ErrDamaged, msg)
 }
@@ -116,20 +115,26 @@ func explainDir(err error) error {
 	}
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		return fmt.Errorf("the directory is not writable (%w): give its ownership to the user that portcullis runs as", err)
+		return fmt.Errorf("the directory is not writable (%w): %w: mount its file system writable and give its ownership to the user that portcullis runs as", err, ErrReadOnlyStore)
 	case errors.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("something on its path is a file, a directory is needed (%w)", err)
+	}
+	if containsAny(err.Error(), fullWords) {
+		return fmt.Errorf("%w (%w): free some of its disk", ErrFull, err)
 	}
 	return err
 }
 
 // checkRecovered fails when the directory holds a stream that the server did not bring back: it passes over a stream whose
 // description cannot be read, and an empty one would then be made in its place.
-func (j *Journal) checkRecovered(ctx context.Context) error {
-	if j.server == nil {
+//
+// Snapshots alone can be done without: what is left of theirs is removed.
+func (s *session) checkRecovered(ctx context.Context) error {
+	if s.server == nil {
 		return nil
 	}
-	entries, err := os.ReadDir(filepath.Join(j.opts.Dir, server.JetStreamStoreDir, "$G", "streams"))
+	streams := filepath.Join(s.j.opts.Dir, server.JetStreamStoreDir, "$G", "streams")
+	entries, err := os.ReadDir(streams)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -141,11 +146,20 @@ func (j *Journal) checkRecovered(ctx context.Context) error {
 		if !entry.IsDir() || strings.HasPrefix(entry.Name(), ".") {
 			continue
 		}
-		_, err := j.js.Stream(ctx, entry.Name())
+		_, err := s.js.Stream(ctx, entry.Name())
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			// A process killed while it made the stream leaves a directory without any message in it.
-			if dir := filepath.Join(j.opts.Dir, server.JetStreamStoreDir, "$G", "streams", entry.Name()); hasMessages(dir) {
+			dir := filepath.Join(streams, entry.Name())
+			if !hasMessages(dir) {
+				continue
+			}
+			if entry.Name() != snapshotsStream {
 				lost = append(lost, entry.Name())
+				continue
+			}
+			s.j.logger.Warn("snapshots cannot be read and are removed", "dir", dir)
+			if err := os.RemoveAll(dir); err != nil {
+				return explainDir(err)
 			}
 			continue
 		}
@@ -154,7 +168,7 @@ func (j *Journal) checkRecovered(ctx context.Context) error {
 		}
 	}
 	if len(lost) > 0 {
-		return fmt.Errorf("%w: %s cannot be read: %s", ErrDamaged, strings.Join(lost, ", "), j.remedy())
+		return fmt.Errorf("%w: %s cannot be read: %s", ErrDamaged, strings.Join(lost, ", "), s.j.remedy())
 	}
 	return nil
 }
@@ -172,6 +186,7 @@ func hasMessages(streamDir string) bool {
 // serverLog passes the server's warnings and errors on, and keeps a fatal one instead of ending the process.
 type serverLog struct {
 	logger *slog.Logger
+	watch  func(line string) // sees every warning and error
 	fatal  atomic.Pointer[string]
 }
 
@@ -182,11 +197,15 @@ func (l *serverLog) Debugf(string, ...any)  {}
 func (l *serverLog) Tracef(string, ...any)  {}
 
 func (l *serverLog) Warnf(format string, v ...any) {
-	l.logger.Warn("nats server warning", "detail", strings.TrimSpace(fmt.Sprintf(format, v...)))
+	line := strings.TrimSpace(fmt.Sprintf(format, v...))
+	l.logger.Warn("nats server warning", "detail", line)
+	l.watch(line)
 }
 
 func (l *serverLog) Errorf(format string, v ...any) {
-	l.logger.Error("nats server error", "detail", strings.TrimSpace(fmt.Sprintf(format, v...)))
+	line := strings.TrimSpace(fmt.Sprintf(format, v...))
+	l.logger.Error("nats server error", "detail", line)
+	l.watch(line)
 }
 
 func (l *serverLog) Fatalf(format string, v ...any) {

@@ -1,11 +1,16 @@
-// Package journal is the durable, ordered record of events, findings and deeds, and the key-value buckets beside it.
+// Package journal is the durable, ordered record of events, findings and deeds, and beside it the key-value buckets and
+// the snapshots.
 //
 // It speaks NATS JetStream: a server embedded in the process, with files under one directory and no network port, or an
 // external cluster named by its URL. What an Append or a Put has acknowledged survives a killed process; unless
 // Options.NoSync is set it survives a power cut too.
 //
-// The streams are "events" (bounded by age and size), "findings" and "deeds" (append-only, nothing can be deleted);
-// subjects are <stream>.<tenant>, with the tenant encoded as keys are, see [KV].
+// The streams are "events" (bounded by age and size), "findings" and "deeds" (append-only, nothing can be deleted;
+// Options may bound their age); subjects are <stream>.<tenant>, with the tenant encoded as keys are, see [KV].
+//
+// When the disk is full or turns read-only, writes fail with ErrFull or ErrReadOnlyStore and nothing that was acknowledged
+// is lost. The embedded server refuses writes from then on until it is restarted; the journal does that by itself, with the
+// first write after the disk can be written again.
 package journal
 
 import (
@@ -16,10 +21,6 @@ import (
 	"os"
 	"sync"
 	"time"
-
-	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 var (
@@ -27,8 +28,8 @@ var (
 	ErrClosed = errors.New("journal is closed")
 	// ErrInUse is returned by Open while another process, or another Journal of this one, holds the directory.
 	ErrInUse = errors.New("store is in use")
-	// ErrDamaged is returned by Open when files of the store cannot be read back, or when deeds that were
-	// written, deeds or events, are missing from it.
+	// ErrDamaged is returned by Open when files of the store cannot be read back, or when deeds or events that were
+	// written are missing from it; and by the reading of a snapshot that is not what was put.
 	ErrDamaged = errors.New("store is damaged")
 	// ErrChainBroken is returned by VerifyDeeds when the deeds are not what was appended.
 	ErrChainBroken = errors.New("chain of deeds is broken")
@@ -36,13 +37,21 @@ var (
 	// embedded server, the cluster's max_payload otherwise.
 	ErrTooLarge = errors.New("too large for the journal")
 	// ErrInvalid is returned for input that cannot be stored as it is: an event that is not one line of text nor
-	// JSON, a bucket name or a key outside of the limits.
+	// JSON, a name or a key outside of the limits.
 	ErrInvalid = errors.New("cannot be stored")
+	// ErrFull is returned by writes when the disk, its quota or Options.MaxStoreBytes is exhausted. What was being
+	// written may be there or not; writing goes on by itself once there is room.
+	ErrFull = errors.New("store is full")
+	// ErrReadOnlyStore is returned by writes when the directory cannot be written, because its file system became
+	// read-only or its permissions were changed. Writing goes on by itself once it can be.
+	ErrReadOnlyStore = errors.New("store cannot be written")
 )
 
 const (
 	defaultEventsAge   = 31 * 24 * time.Hour
 	defaultEventsBytes = 8 << 30
+	// otherBytes is the room for everything but events by default: deeds, findings, buckets, snapshots.
+	otherBytes = 16 << 30
 	// ackTimeout bounds one write or read whose context has no deadline of its own. It is generous because a
 	// disk may stall in fsync.
 	ackTimeout = 10 * time.Second
@@ -61,14 +70,24 @@ type Options struct {
 	Logger *slog.Logger
 	// MaxEventsAge is how long events are kept; 31 days if zero.
 	MaxEventsAge time.Duration
-	// MaxEventsBytes is how many bytes of events are kept, the oldest go first; 8 GiB if zero.
+	// MaxEventsBytes is how many bytes of events are kept, the oldest go first; 8 GiB if zero, or half of
+	// MaxStoreBytes where that is less.
 	MaxEventsBytes int64
+	// MaxFindingsAge is how long findings are kept; for ever if zero.
+	MaxFindingsAge time.Duration
+	// MaxDeedsAge is how long deeds are kept; for ever if zero. Once it was set, VerifyDeeds proves the deeds from the
+	// oldest that is left.
+	MaxDeedsAge time.Duration
+	// MaxStoreBytes bounds all files of the embedded server together; MaxEventsBytes and 16 GiB if zero. Where it is
+	// reached, writes fail with ErrFull: nothing but events is ever dropped to make room. It must exceed
+	// MaxEventsBytes. Not used with NATS, where the account has its limits.
+	MaxStoreBytes int64
 	// NoSync leaves it to the operating system when writes reach the disk: faster, and a killed process still
 	// loses nothing, but a power cut does. An external cluster decides this for itself (sync_interval).
 	NoSync bool
 }
 
-func (o *Options) setDefaults() {
+func (o *Options) setDefaults() error {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -77,40 +96,51 @@ func (o *Options) setDefaults() {
 	}
 	if o.MaxEventsBytes <= 0 {
 		o.MaxEventsBytes = defaultEventsBytes
+		if o.MaxStoreBytes > 0 {
+			o.MaxEventsBytes = min(o.MaxEventsBytes, max(o.MaxStoreBytes/2, 1))
+		}
 	}
+	if o.MaxStoreBytes <= 0 {
+		o.MaxStoreBytes = o.MaxEventsBytes + otherBytes
+	}
+	if o.MaxStoreBytes <= o.MaxEventsBytes {
+		return fmt.Errorf("%w: the whole store is given %d bytes and the events in it %d: leave room for deeds, findings and snapshots",
+			ErrInvalid, o.MaxStoreBytes, o.MaxEventsBytes)
+	}
+	o.MaxFindingsAge, o.MaxDeedsAge = max(o.MaxFindingsAge, 0), max(o.MaxDeedsAge, 0)
+	return nil
 }
 
 // Journal is an open store. Its methods may be called from several goroutines.
 type Journal struct {
 	opts   Options
 	logger *slog.Logger
-	lock   *os.File       // held while the embedded server runs; nil with a cluster
-	server *server.Server // nil with a cluster
-	conn   *nats.Conn
-	js     jetstream.JetStream
+	lock   *os.File // held while the journal is open; nil with a cluster
 
-	events, findings, deeds jetstream.Stream
-	chain                   chain
-	eventsEnd               eventsEnd
+	chain     chain
+	eventsEnd eventsEnd
+	leads     leads
+	uploads   uploads
 
-	bucketsMu sync.Mutex
-	buckets   map[string]*KV
+	// mending is held, as its only slot, by the operation that restarts the embedded server; it guards mended.
+	mending chan struct{}
+	mended  attempt
 
-	// stateMu guards closed, and that no operation begins once it is set.
+	// stateMu guards closed, session, and that no operation begins once closed is set.
 	stateMu sync.Mutex
 	closed  bool
+	session *session
 	running sync.WaitGroup
 	stopped chan struct{} // closed when Close begins: reads in progress end
 }
 
 // Open opens the store, or makes it. It starts the embedded server, or connects to the cluster, within ctx; ctx has no
-// meaning after Open returned. Errors name the store and say what to do; see ErrInUse and ErrDamaged.
+// meaning after Open returned. Errors name the store and say what to do; see ErrInUse, ErrDamaged, ErrFull and
+// ErrReadOnlyStore.
 func Open(ctx context.Context, opts Options) (*Journal, error) {
-	opts.setDefaults()
 	j := &Journal{
 		opts:    opts,
-		logger:  opts.Logger,
-		buckets: map[string]*KV{},
+		mending: make(chan struct{}, 1),
 		stopped: make(chan struct{}),
 	}
 	if err := j.open(ctx); err != nil {
@@ -120,32 +150,22 @@ func Open(ctx context.Context, opts Options) (*Journal, error) {
 	return j, nil
 }
 
-func (j *Journal) open(ctx context.Context) error {
-	var err error
+func (j *Journal) open(ctx context.Context) (err error) {
+	if err := j.opts.setDefaults(); err != nil {
+		return err
+	}
+	j.logger = j.opts.Logger
 	switch {
 	case j.opts.NATS != "":
-		err = j.connect(ctx)
 	case j.opts.Dir != "":
-		err = j.embed()
+		if err := j.takeDir(); err != nil {
+			return err
+		}
 	default:
 		return errors.New("neither a directory nor a NATS URL is given")
 	}
-	if err != nil {
-		return err
-	}
-	if j.js, err = jetstream.New(j.conn, jetstream.WithDefaultTimeout(ackTimeout)); err != nil {
-		return err
-	}
-	if err := j.checkJetStream(ctx); err != nil {
-		return err
-	}
-	if err := j.checkRecovered(ctx); err != nil {
-		return err
-	}
-	if err := j.openStreams(ctx); err != nil {
-		return err
-	}
-	return j.checkAnchors(ctx)
+	j.session, err = j.openSession(ctx)
+	return err
 }
 
 // name is how messages name the store: the directory as it was given, or the URL without its password.
@@ -169,70 +189,16 @@ func (j *Journal) Close() error {
 	j.stateMu.Unlock()
 
 	j.running.Wait()
-	j.anchorAtClose()
+	j.anchorAtClose(j.session)
 	j.release()
 	return nil
 }
 
 func (j *Journal) release() {
-	if j.conn != nil {
-		j.conn.Close()
-	}
-	if j.server != nil {
-		j.server.Shutdown()
-		j.server.WaitForShutdown()
+	if j.session != nil {
+		j.session.release()
 	}
 	if j.lock != nil {
 		unlock(j.lock)
 	}
-}
-
-// begin registers an operation with Close and returns the function that ends it.
-func (j *Journal) begin() (end func(), err error) {
-	j.stateMu.Lock()
-	defer j.stateMu.Unlock()
-	if j.closed {
-		return nil, ErrClosed
-	}
-	j.running.Add(1)
-	return j.running.Done, nil
-}
-
-// beginRead is begin for long reads: their context ends when Close begins.
-func (j *Journal) beginRead(ctx context.Context) (context.Context, func(), error) {
-	done, err := j.begin()
-	if err != nil {
-		return nil, nil, err
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := make(chan struct{})
-	go func() {
-		select {
-		case <-j.stopped:
-			cancel(ErrClosed)
-		case <-stop:
-		}
-	}()
-	return ctx, func() { close(stop); cancel(nil); done() }, nil
-}
-
-// stopping tells whether Close has begun; the context of a read learns it a moment later.
-func (j *Journal) stopping() bool {
-	select {
-	case <-j.stopped:
-		return true
-	default:
-		return false
-	}
-}
-
-// cause prefers the reason for which ctx ended over an error that only follows from it.
-func cause(ctx context.Context, err error) error {
-	if err != nil && ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if errors.Is(err, nats.ErrConnectionClosed) {
-		return ErrClosed
-	}
-	return err
 }

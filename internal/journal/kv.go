@@ -19,7 +19,6 @@ import (
 type KV struct {
 	j      *Journal
 	bucket string
-	store  jetstream.KeyValue
 }
 
 const (
@@ -33,7 +32,7 @@ var bucketName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 // KV returns the bucket, and makes it if it is missing. Names have letters, digits, "-" and "_"; "journal" is the
 // journal's own.
 func (j *Journal) KV(ctx context.Context, bucket string) (*KV, error) {
-	done, err := j.begin()
+	s, ctx, done, err := j.begin(ctx, reading)
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", bucket, err)
 	}
@@ -41,24 +40,28 @@ func (j *Journal) KV(ctx context.Context, bucket string) (*KV, error) {
 	if bucket == anchorBucket {
 		return nil, fmt.Errorf("open bucket %s: %w: the journal keeps it for itself", bucket, ErrInvalid)
 	}
-	return j.kv(ctx, bucket)
-}
-
-func (j *Journal) kv(ctx context.Context, bucket string) (*KV, error) {
 	if !bucketName.MatchString(bucket) {
 		return nil, fmt.Errorf("open bucket %q: %w: a bucket's name has letters, digits, - and _", bucket, ErrInvalid)
 	}
-	j.bucketsMu.Lock()
-	defer j.bucketsMu.Unlock()
-	if kv := j.buckets[bucket]; kv != nil {
-		return kv, nil
+	if _, err := s.bucket(ctx, bucket); err != nil {
+		return nil, fmt.Errorf("open bucket %s: %w", bucket, s.explain(ctx, err))
 	}
-	store, err := j.js.KeyValue(ctx, bucket)
+	return &KV{j: j, bucket: bucket}, nil
+}
+
+// bucket opens a bucket once in a session, and makes it if it is missing.
+func (s *session) bucket(ctx context.Context, bucket string) (jetstream.KeyValue, error) {
+	s.bucketsMu.Lock()
+	defer s.bucketsMu.Unlock()
+	if store := s.buckets[bucket]; store != nil {
+		return store, nil
+	}
+	store, err := s.js.KeyValue(ctx, bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		err = j.withCopies(1, func(copies int) (err error) {
-			store, err = j.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		err = s.withCopies(1, func(copies int) (err error) {
+			store, err = s.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
 				Bucket:         bucket,
-				Description:    "portcullis " + bucket,
+				Description:    description(bucket),
 				Storage:        jetstream.FileStorage,
 				Replicas:       copies,
 				LimitMarkerTTL: markerAge,
@@ -66,91 +69,95 @@ func (j *Journal) kv(ctx context.Context, bucket string) (*KV, error) {
 			return err
 		})
 	}
-	if err != nil {
-		return nil, fmt.Errorf("open bucket %s: %w", bucket, cause(ctx, err))
+	if err == nil {
+		s.buckets[bucket] = store
 	}
-	kv := &KV{j: j, bucket: bucket, store: store}
-	j.buckets[bucket] = kv
-	return kv, nil
+	return store, err
+}
+
+// do runs an operation on one key, and says in its error what it was.
+func (kv *KV) do(ctx context.Context, doing, key string, needs use, run func(context.Context, *session) error) error {
+	s, ctx, done, err := kv.j.begin(ctx, needs)
+	if err == nil {
+		defer done()
+		err = s.explain(ctx, run(ctx, s))
+	}
+	if err != nil {
+		return fmt.Errorf("%s %q in bucket %s: %w", doing, shorten(key), kv.bucket, err)
+	}
+	return nil
 }
 
 // Get returns the value of key, and whether there is one.
 func (kv *KV) Get(ctx context.Context, key string) (value []byte, found bool, err error) {
-	done, err := kv.j.begin()
-	if err != nil {
-		return nil, false, kv.wrap("get", key, err)
-	}
-	defer done()
-	return kv.get(ctx, key)
-}
-
-func (kv *KV) get(ctx context.Context, key string) ([]byte, bool, error) {
-	encoded, err := encodeKey(key)
-	if err != nil {
-		return nil, false, kv.wrap("get", key, err)
-	}
-	entry, err := kv.store.Get(ctx, encoded)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, kv.wrap("get", key, cause(ctx, err))
-	}
-	return entry.Value(), true, nil
+	err = kv.do(ctx, "get", key, reading, func(ctx context.Context, s *session) (err error) {
+		value, found, err = s.get(ctx, kv.bucket, key)
+		return err
+	})
+	return value, found, err
 }
 
 // Put sets the value of key.
 func (kv *KV) Put(ctx context.Context, key string, value []byte) error {
-	done, err := kv.j.begin()
-	if err != nil {
-		return kv.wrap("put", key, err)
-	}
-	defer done()
-	return kv.put(ctx, key, value)
-}
-
-func (kv *KV) put(ctx context.Context, key string, value []byte) error {
-	encoded, err := encodeKey(key)
-	if err != nil {
-		return kv.wrap("put", key, err)
-	}
-	if limit := int(kv.j.conn.MaxPayload()) - headerRoom; len(value) > limit {
-		return kv.wrap("put", key, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(value), limit))
-	}
-	if _, err := kv.store.Put(ctx, encoded, value); err != nil {
-		return kv.wrap("put", key, cause(ctx, err))
-	}
-	return nil
+	return kv.do(ctx, "put", key, writing, func(ctx context.Context, s *session) error {
+		return s.put(ctx, kv.bucket, key, value)
+	})
 }
 
 // Delete removes key; one that is not there is no error.
 func (kv *KV) Delete(ctx context.Context, key string) error {
-	done, err := kv.j.begin()
-	if err != nil {
-		return kv.wrap("delete", key, err)
-	}
-	defer done()
-	encoded, err := encodeKey(key)
-	if err != nil {
-		return kv.wrap("delete", key, err)
-	}
-	// Without a lifetime the marker of a deleted key would stay for ever.
-	if err := kv.store.Purge(ctx, encoded, jetstream.PurgeTTL(markerAge)); err != nil {
-		return kv.wrap("delete", key, cause(ctx, err))
-	}
-	return nil
+	return kv.do(ctx, "delete", key, writing, func(ctx context.Context, s *session) error {
+		encoded, err := encodeKey(key)
+		if err != nil {
+			return err
+		}
+		store, err := s.bucket(ctx, kv.bucket)
+		if err != nil {
+			return err
+		}
+		// Without a lifetime the marker of a deleted key would stay for ever.
+		return store.Purge(ctx, encoded, jetstream.PurgeTTL(markerAge))
+	})
+}
+
+// PutJSON sets the value of key to doc as JSON.
+func (kv *KV) PutJSON(ctx context.Context, key string, doc any) error {
+	return kv.do(ctx, "put", key, writing, func(ctx context.Context, s *session) error {
+		return s.putJSON(ctx, kv.bucket, key, doc)
+	})
+}
+
+// GetJSON decodes the value of key into doc, a pointer, and tells whether there is one; doc is left alone if not.
+func (kv *KV) GetJSON(ctx context.Context, key string, doc any) (found bool, err error) {
+	err = kv.do(ctx, "get", key, reading, func(ctx context.Context, s *session) (err error) {
+		found, err = s.getJSON(ctx, kv.bucket, key, doc)
+		return err
+	})
+	return found, err
 }
 
 // All returns every key and its value.
 func (kv *KV) All(ctx context.Context) (map[string][]byte, error) {
-	ctx, done, err := kv.j.beginRead(ctx)
+	s, ctx, done, err := kv.j.beginRead(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read bucket %s: %w", kv.bucket, err)
 	}
 	defer done()
-	watcher, err := kv.store.WatchAll(ctx, jetstream.IgnoreDeletes())
+	var all map[string][]byte
+	store, err := s.bucket(ctx, kv.bucket)
+	if err == nil {
+		all, err = readAll(ctx, store)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("read bucket %s: %w", kv.bucket, cause(ctx, err))
+		return nil, fmt.Errorf("read bucket %s: %w", kv.bucket, s.explain(ctx, err))
+	}
+	return all, nil
+}
+
+func readAll(ctx context.Context, store jetstream.KeyValue) (map[string][]byte, error) {
+	watcher, err := store.WatchAll(ctx, jetstream.IgnoreDeletes())
+	if err != nil {
+		return nil, err
 	}
 	defer func() { _ = watcher.Stop() }()
 	all := map[string][]byte{}
@@ -158,61 +165,69 @@ func (kv *KV) All(ctx context.Context) (map[string][]byte, error) {
 		select {
 		case entry, ok := <-watcher.Updates():
 			if !ok {
-				return nil, fmt.Errorf("read bucket %s: %w", kv.bucket, cause(ctx, errors.New("interrupted")))
+				return nil, errors.New("interrupted")
 			}
 			if entry == nil { // the end of what was there
 				return all, nil
 			}
 			key, err := decodeKey(entry.Key())
 			if err != nil {
-				return nil, fmt.Errorf("read bucket %s: %w", kv.bucket, err)
+				return nil, err
 			}
 			all[key] = entry.Value()
 		case <-ctx.Done():
-			return nil, fmt.Errorf("read bucket %s: %w", kv.bucket, context.Cause(ctx))
+			return nil, context.Cause(ctx)
 		}
 	}
 }
 
-// PutJSON sets the value of key to doc as JSON.
-func (kv *KV) PutJSON(ctx context.Context, key string, doc any) error {
-	done, err := kv.j.begin()
+func (s *session) get(ctx context.Context, bucket, key string) ([]byte, bool, error) {
+	encoded, err := encodeKey(key)
 	if err != nil {
-		return kv.wrap("put", key, err)
+		return nil, false, err
 	}
-	defer done()
-	return kv.putJSON(ctx, key, doc)
+	store, err := s.bucket(ctx, bucket)
+	if err != nil {
+		return nil, false, err
+	}
+	entry, err := store.Get(ctx, encoded)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	return entry.Value(), true, nil
 }
 
-func (kv *KV) putJSON(ctx context.Context, key string, doc any) error {
+func (s *session) put(ctx context.Context, bucket, key string, value []byte) error {
+	encoded, err := encodeKey(key)
+	if err != nil {
+		return err
+	}
+	if limit := int(s.conn.MaxPayload()) - headerRoom; len(value) > limit {
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(value), limit)
+	}
+	store, err := s.bucket(ctx, bucket)
+	if err != nil {
+		return err
+	}
+	_, err = store.Put(ctx, encoded, value)
+	return err
+}
+
+func (s *session) putJSON(ctx context.Context, bucket, key string, doc any) error {
 	data, err := json.Marshal(doc)
 	if err != nil {
-		return kv.wrap("put", key, fmt.Errorf("%w: %w", ErrInvalid, err))
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	return kv.put(ctx, key, data)
+	return s.put(ctx, bucket, key, data)
 }
 
-// GetJSON decodes the value of key into doc, a pointer, and tells whether there is one; doc is left alone if not.
-func (kv *KV) GetJSON(ctx context.Context, key string, doc any) (found bool, err error) {
-	done, err := kv.j.begin()
-	if err != nil {
-		return false, kv.wrap("get", key, err)
-	}
-	defer done()
-	return kv.getJSON(ctx, key, doc)
-}
-
-func (kv *KV) getJSON(ctx context.Context, key string, doc any) (bool, error) {
-	data, found, err := kv.get(ctx, key)
+func (s *session) getJSON(ctx context.Context, bucket, key string, doc any) (bool, error) {
+	data, found, err := s.get(ctx, bucket, key)
 	if err != nil || !found {
 		return false, err
 	}
-	if err := json.Unmarshal(data, doc); err != nil {
-		return false, kv.wrap("get", key, err)
-	}
-	return true, nil
-}
-
-func (kv *KV) wrap(doing, key string, err error) error {
-	return fmt.Errorf("%s %q in bucket %s: %w", doing, shorten(key), kv.bucket, err)
+	return true, json.Unmarshal(data, doc)
 }

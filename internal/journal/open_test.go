@@ -22,8 +22,15 @@ import (
 // childDir makes the test binary a process that appends to a journal until it is killed.
 const childDir = "PORTCULLIS_TEST_JOURNAL_DIR"
 
+// childPuts makes that process put snapshots instead.
+const childPuts = "PORTCULLIS_TEST_JOURNAL_PUTS"
+
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
+		if os.Getenv(childPuts) != "" {
+			fmt.Fprintln(os.Stderr, putForEver(dir))
+			os.Exit(1)
+		}
 		fmt.Fprintln(os.Stderr, appendForEver(dir))
 		os.Exit(1)
 	}
@@ -56,10 +63,10 @@ func appendForEver(dir string) error {
 	}
 }
 
-func startChild(t *testing.T, dir string) (cmd *exec.Cmd, rounds *bufio.Scanner) {
+func startChild(t *testing.T, dir string, env ...string) (cmd *exec.Cmd, rounds *bufio.Scanner) {
 	t.Helper()
 	cmd = exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childDir+"="+dir)
+	cmd.Env = append(append(os.Environ(), childDir+"="+dir), env...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
@@ -198,12 +205,12 @@ func TestTheStoreIsPrivate(t *testing.T) {
 
 func TestTheEmbeddedServerKeepsToItself(t *testing.T) {
 	j := open(t, Options{Dir: t.TempDir(), MaxEventsBytes: 1 << 20})
-	require.Nil(t, j.server.Addr(), "no port is open")
-	cfg := j.server.JetStreamConfig()
+	require.Nil(t, j.session.server.Addr(), "no port is open")
+	cfg := j.session.server.JetStreamConfig()
 	require.EqualValues(t, 1<<20+otherBytes, cfg.MaxStore)
 	require.EqualValues(t, maxMemory, cfg.MaxMemory)
 	require.True(t, cfg.SyncAlways)
-	info, err := j.events.Info(t.Context())
+	info, err := j.session.events.Info(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, 1<<20, info.Config.MaxBytes)
 	require.Equal(t, 31*24*time.Hour, info.Config.MaxAge)
@@ -261,7 +268,7 @@ func TestTwoProcessesOfAClusterMakeOneChain(t *testing.T) {
 		}
 	}
 	require.NoError(t, a.VerifyDeeds(t.Context()))
-	last, err := b.lastLink(t.Context())
+	last, err := b.session.lastLink(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, 15, last.Seq)
 }
@@ -269,10 +276,10 @@ func TestTwoProcessesOfAClusterMakeOneChain(t *testing.T) {
 func TestStreamsOfSomethingElseAreLeftAlone(t *testing.T) {
 	srv := runServer(t, server.Options{JetStream: true, StoreDir: t.TempDir()})
 	j := open(t, Options{NATS: srv.ClientURL()})
-	require.NoError(t, j.js.DeleteStream(t.Context(), eventsStream))
-	foreign := j.events.CachedInfo().Config
+	require.NoError(t, j.session.js.DeleteStream(t.Context(), eventsStream))
+	foreign := j.session.events.CachedInfo().Config
 	foreign.Subjects = []string{"orders.>"}
-	_, err := j.js.CreateStream(t.Context(), foreign)
+	_, err := j.session.js.CreateStream(t.Context(), foreign)
 	require.NoError(t, err)
 	_, err = Open(t.Context(), Options{NATS: srv.ClientURL()})
 	require.ErrorContains(t, err, "belongs to something else")

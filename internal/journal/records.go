@@ -32,7 +32,7 @@ func newRecord(tenant string, doc any) (record, error) {
 // AppendFinding writes one finding, any value that encoding/json can write. When it returns without an error the finding
 // is durable, and seq its position. After an error it may have been written or not.
 func (j *Journal) AppendFinding(ctx context.Context, tenant string, doc any) (seq uint64, err error) {
-	done, err := j.begin()
+	s, ctx, done, err := j.begin(ctx, writing)
 	if err != nil {
 		return 0, fmt.Errorf("append a finding of %s: %w", tenant, err)
 	}
@@ -41,9 +41,9 @@ func (j *Journal) AppendFinding(ctx context.Context, tenant string, doc any) (se
 	if err != nil {
 		return 0, fmt.Errorf("append a finding of %s: %w", tenant, err)
 	}
-	seq, err = j.publish(ctx, findingsStream, rec)
+	seq, err = s.publish(ctx, findingsStream, rec)
 	if err != nil {
-		return 0, fmt.Errorf("append a finding of %s: %w", tenant, err)
+		return 0, fmt.Errorf("append a finding of %s: %w", tenant, s.explain(ctx, err))
 	}
 	return seq, nil
 }
@@ -52,27 +52,27 @@ func (j *Journal) AppendFinding(ctx context.Context, tenant string, doc any) (se
 // appended, to what is the stream's end as it begins. at is when the finding was appended; doc is valid only during fn.
 // It ends early with fn's error, ctx's, or ErrClosed.
 func (j *Journal) ReadFindings(ctx context.Context, tenant string, fn func(seq uint64, at time.Time, doc json.RawMessage) error) error {
-	return j.read(ctx, "read findings", j.findings, findingsStream, tenant, fn)
+	return j.read(ctx, "read findings", findingsStream, tenant, fn)
 }
 
-func (j *Journal) publish(ctx context.Context, stream string, rec record, opts ...jetstream.PublishOpt) (uint64, error) {
+func (s *session) publish(ctx context.Context, stream string, rec record, opts ...jetstream.PublishOpt) (uint64, error) {
 	data, err := json.Marshal(rec)
 	if err != nil {
 		return 0, err
 	}
-	if limit := int(j.conn.MaxPayload()) - headerRoom; len(data) > limit {
+	if limit := int(s.conn.MaxPayload()) - headerRoom; len(data) > limit {
 		return 0, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(data), limit)
 	}
 	msg := &nats.Msg{Subject: subject(stream, rec.Tenant), Data: data}
-	ack, err := j.js.PublishMsg(ctx, msg, append(opts, jetstream.WithExpectStream(stream))...)
+	ack, err := s.js.PublishMsg(ctx, msg, append(opts, jetstream.WithExpectStream(stream))...)
 	if err != nil {
-		return 0, cause(ctx, err)
+		return 0, err
 	}
 	return ack.Sequence, nil
 }
 
-func (j *Journal) read(ctx context.Context, doing string, stream jetstream.Stream, name, tenant string, fn func(uint64, time.Time, json.RawMessage) error) error {
-	ctx, done, err := j.beginRead(ctx)
+func (j *Journal) read(ctx context.Context, doing, name, tenant string, fn func(uint64, time.Time, json.RawMessage) error) error {
+	s, ctx, done, err := j.beginRead(ctx)
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
@@ -81,8 +81,12 @@ func (j *Journal) read(ctx context.Context, doing string, stream jetstream.Strea
 	if tenant != "" {
 		sub = subject(name, tenant)
 	}
+	stream := s.findings
+	if name == deedsStream {
+		stream = s.deeds
+	}
 	var fnErr error
-	err = j.scan(ctx, stream, sub, time.Time{}, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
+	err = s.scan(ctx, stream, span{subject: sub}, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
 		var rec record
 		if err := json.Unmarshal(msg.Data(), &rec); err != nil {
 			return fmt.Errorf("record %d: %w", meta.Sequence.Stream, err)
@@ -94,7 +98,7 @@ func (j *Journal) read(ctx context.Context, doing string, stream jetstream.Strea
 		return fnErr
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", doing, cause(ctx, err))
+		return fmt.Errorf("%s: %w", doing, s.explain(ctx, err))
 	}
 	return nil
 }

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"portcullis/config"
+	"portcullis/logstream"
+)
+
+func newTenantCommand(std stdio) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "tenant",
+		Short:   "Look at the guarded tenants",
+		Example: "  portcullis tenant health --config portcullis.yaml",
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage("unknown command %q for portcullis tenant", args[0])
+			}
+			return usage("tenant needs a command: health")
+		},
+	}
+	cmd.AddCommand(newHealth(std))
+	return cmd
+}
+
+func newHealth(std stdio) *cobra.Command {
+	var file, output string
+	cmd := &cobra.Command{
+		Use:   "health --config FILE",
+		Short: "Say how well each tenant's log is seen",
+		Long: `Health asks the running daemon, at the listener that the configuration names, how
+well each tenant's log is seen: clear, degraded or blind, with the reasons.
+
+Exit codes: 0 all clear, 1 one is degraded or blind or the daemon does not
+answer, 2 wrong usage.`,
+		Example: `  portcullis tenant health --config portcullis.yaml
+  portcullis tenant health --config portcullis.yaml -o json`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if file == "" {
+				return usage("tenant health needs --config FILE")
+			}
+			cfg, err := config.Load(file)
+			if err != nil {
+				return err
+			}
+			all, err := askHealth(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			return printHealth(std, output, all)
+		},
+	}
+	cmd.Flags().StringVarP(&file, "config", "c", "", "the daemon's `file`")
+	addOutput(cmd, &output, "table", "json")
+	return cmd
+}
+
+// askHealth gets the health of all tenants from the daemon.
+func askHealth(ctx context.Context, cfg *config.Config) ([]tenantHealth, error) {
+	if cfg.HTTP == nil {
+		return nil, hint(errors.New("the configuration names no listener, so the daemon cannot be asked"),
+			"add http: {listen: 127.0.0.1:8070, token_file: …} and restart the daemon")
+	}
+	token, err := cfg.AdminToken()
+	if err != nil {
+		return nil, err
+	}
+	scheme := "http"
+	if cfg.HTTP.CertFile != "" {
+		scheme = "https"
+	}
+	host, port, err := net.SplitHostPort(cfg.HTTP.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("http.listen %q: %w", cfg.HTTP.Listen, err)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+net.JoinHostPort(host, port)+"/v1/health", nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+token.Reveal())
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, hint(fmt.Errorf("ask the daemon at %s: %w", cfg.HTTP.Listen, errors.Unwrap(err)), "is it running with this configuration?")
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+		return nil, fmt.Errorf("ask the daemon at %s: %s: %s", cfg.HTTP.Listen, resp.Status, strings.TrimSpace(string(body)))
+	}
+	var all []tenantHealth
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(&all); err != nil {
+		return nil, fmt.Errorf("read the daemon's answer: %w", err)
+	}
+	return all, nil
+}
+
+func printHealth(std stdio, output string, all []tenantHealth) error {
+	clear := true
+	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
+	if output == "table" {
+		fmt.Fprintln(w, "TENANT\tSOURCE\tVERDICT\tSINCE\tLAST EVENT\tLAG\tEVENTS/MIN\tUSUAL\tWHY")
+	}
+	for _, h := range all {
+		clear = clear && h.Verdict == logstream.Clear
+		if output == "json" {
+			if err := printJSON(std.out, h); err != nil {
+				return err
+			}
+			continue
+		}
+		for _, s := range h.Sources {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%.0f\t%.0f\t%s\n", h.Tenant, s.Source, s.Verdict, moment(s.Since), moment(s.LastEvent),
+				time.Duration(s.LagSeconds*float64(time.Second)).Round(time.Second), s.PerMinute, s.Usual, printable(strings.Join(s.Reasons, "; ")))
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if !clear {
+		return failed()
+	}
+	return nil
+}
+
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format("2006-01-02 15:04:05")
+}

@@ -1,0 +1,337 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"portcullis/detections"
+	"portcullis/internal/journal"
+	"portcullis/logstream"
+)
+
+const (
+	// maxSeen bounds the log_ids remembered to recognise what Auth0 delivers
+	// again: at least half of it always, 17 bytes each. See docs/operations.md.
+	maxSeen = 4_000_000
+	// Deliveries that wait are journaled together, up to these bounds: one synced
+	// write for many.
+	groupEvents     = 4096
+	groupDeliveries = 64
+	// A snapshot bounds what a start must replay.
+	snapshotEvents = 200_000
+	snapshotEvery  = time.Minute
+)
+
+var errStopping = errors.New("the daemon is stopping")
+
+// intake is the one way into a tenant's journal and engine. Sources hand over
+// batches and wait until they are durable; one goroutine owns the engine, so
+// the order of the journal is the order of evaluation.
+type intake struct {
+	life   *life
+	engine *detections.Engine
+	seen   *logstream.Dedupe
+
+	queue    chan *delivery
+	do       chan func()
+	gone     chan struct{} // closed when nothing is taken any more
+	position uint64
+
+	fresh   int // events since the last snapshot
+	saving  sync.WaitGroup
+	busy    atomic.Bool // a snapshot is being written
+	savedAt time.Time
+	trouble atomic.Pointer[string] // why the journal cannot be written
+	stats   atomic.Pointer[intakeStats]
+	counts  intakeStats
+}
+
+// intakeStats is what metrics tell of an intake.
+type intakeStats struct {
+	Events     map[string]int64 // by source
+	Duplicates map[string]int64
+	Bundles    int64
+	Engine     detections.Stats
+	OpenAlerts int
+	Watermark  time.Time
+	Snapshots  int64
+	SavedBytes int64
+}
+
+// delivery is a batch that a source waits for.
+type delivery struct {
+	source string
+	batch  logstream.Batch
+	done   chan error
+}
+
+func newIntake(l *life, e *detections.Engine) *intake {
+	in := &intake{
+		life: l, engine: e, seen: logstream.NewDedupe(maxSeen), queue: make(chan *delivery, groupDeliveries),
+		do: make(chan func()), gone: make(chan struct{}), savedAt: time.Now(),
+	}
+	in.counts.Events, in.counts.Duplicates = map[string]int64{}, map[string]int64{}
+	return in
+}
+
+// deliver takes a batch in, and returns when it is durable and evaluated.
+func (in *intake) deliver(source string) logstream.Deliver {
+	return func(ctx context.Context, b logstream.Batch) error {
+		d := &delivery{source: source, batch: b, done: make(chan error, 1)}
+		select {
+		case in.queue <- d:
+		case <-in.gone:
+			return errStopping
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		select {
+		case err := <-d.done: // not ctx: the intake reads the batch's memory
+			return err
+		case <-in.gone:
+			select { // it may have been taken at the very end
+			case err := <-d.done:
+				return err
+			default:
+				return errStopping
+			}
+		}
+	}
+}
+
+// patiently delivers for a source that has nobody to send the batch again: while
+// the store fails it waits.
+func (in *intake) patiently(source string) logstream.Deliver {
+	deliver := in.deliver(source)
+	return func(ctx context.Context, b logstream.Batch) error {
+		for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
+			err := deliver(ctx, b)
+			if err == nil || ctx.Err() != nil || errors.Is(err, errStopping) || !storeTrouble(err) {
+				return err
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(wait):
+			}
+		}
+	}
+}
+
+// storeTrouble tells errors that pass when the disk has room again.
+func storeTrouble(err error) bool {
+	return errors.Is(err, journal.ErrFull) || errors.Is(err, journal.ErrReadOnlyStore)
+}
+
+// run owns the engine until ctx ends, and then takes in what waits and saves.
+func (in *intake) run(ctx context.Context) error {
+	defer close(in.gone)
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			defer cancel()
+			for {
+				select {
+				case d := <-in.queue:
+					in.take(bound, d)
+				default:
+					in.saving.Wait()
+					return in.save(bound)
+				}
+			}
+		case d := <-in.queue:
+			in.take(ctx, d)
+		case f := <-in.do:
+			f()
+		case <-ticker.C:
+			in.publish()
+		}
+		if in.fresh >= snapshotEvents || in.fresh > 0 && time.Since(in.savedAt) >= snapshotEvery {
+			in.saveSoon(ctx)
+		}
+	}
+}
+
+// take journals a delivery together with those that wait behind it, and then
+// evaluates them.
+func (in *intake) take(ctx context.Context, first *delivery) {
+	group := []*delivery{first}
+	events := len(first.batch.Events)
+gather:
+	for len(group) < groupDeliveries && events < groupEvents {
+		select {
+		case d := <-in.queue:
+			group = append(group, d)
+			events += len(d.batch.Events)
+		default:
+			break gather
+		}
+	}
+	for len(group) > 0 { // one bundle for each run of one source
+		n := 1
+		for n < len(group) && group[n].source == group[0].source {
+			n++
+		}
+		err := in.takeRun(ctx, group[:n])
+		for _, d := range group[:n] {
+			d.done <- err
+		}
+		group = group[n:]
+	}
+}
+
+// takeRun journals and evaluates deliveries of one source.
+func (in *intake) takeRun(ctx context.Context, group []*delivery) error {
+	now := in.life.t.daemon.opts.now()
+	source := group[0].source
+	var raws [][]byte
+	var fresh []*logstream.Event
+	duplicates := int64(0)
+	inGroup := map[string]bool{}
+	for _, d := range group {
+		for i := range d.batch.Events {
+			ev := &d.batch.Events[i]
+			if inGroup[ev.ID] || in.seen.Has(ev.ID) {
+				duplicates++
+				continue
+			}
+			inGroup[ev.ID] = true
+			raws = append(raws, ev.Raw())
+			fresh = append(fresh, ev)
+		}
+	}
+	if len(raws) > 0 {
+		seq, err := in.life.t.daemon.journal.AppendBundle(ctx, in.life.t.name, journal.Bundle{Arrived: now, Clock: in.engine.Clock(), Source: source, Events: raws})
+		in.note(err)
+		if err != nil {
+			return fmt.Errorf("journal %d events: %w", len(raws), err)
+		}
+		in.position = seq
+		in.counts.Bundles++
+	}
+	for _, ev := range fresh {
+		in.seen.Seen(ev.ID)
+		in.engine.Ingest(ev)
+		if in.life.t.changesSetting(ev) {
+			in.life.responder.Poke()
+		}
+	}
+	in.fresh += len(fresh)
+	in.counts.Events[source] += int64(len(fresh))
+	in.counts.Duplicates[source] += duplicates
+	for _, d := range group {
+		if !d.batch.CaughtUp.IsZero() {
+			in.engine.Advance(d.batch.CaughtUp)
+		}
+		in.life.t.monitors[source].Observe(d.batch, now)
+	}
+	return nil
+}
+
+// note keeps why the journal cannot be written, and says so once.
+func (in *intake) note(err error) {
+	was := in.trouble.Load()
+	switch {
+	case err == nil && was != nil:
+		in.trouble.Store(nil)
+		in.life.t.log.Info("journal written again")
+	case err != nil:
+		text := err.Error()
+		in.trouble.Store(&text)
+		if was == nil {
+			in.life.t.log.Error("journal not written: intake stops until it can be", "err", err)
+		}
+	}
+}
+
+// publish makes a copy of the counts for metrics, and judges the feed.
+func (in *intake) publish() {
+	s := in.counts
+	s.Events, s.Duplicates = map[string]int64{}, map[string]int64{}
+	for k, v := range in.counts.Events {
+		s.Events[k] = v
+	}
+	for k, v := range in.counts.Duplicates {
+		s.Duplicates[k] = v
+	}
+	s.Engine, s.OpenAlerts, s.Watermark = in.engine.Stats(), len(in.engine.OpenAlerts()), in.engine.Watermark()
+	in.stats.Store(&s)
+	in.life.watchFeed()
+}
+
+// encode writes the state that a snapshot keeps.
+func (in *intake) encode() ([]byte, error) {
+	s := saved{Position: in.position, Feeds: map[string][]byte{}}
+	var err error
+	if s.Engine, err = in.engine.Snapshot(); err != nil {
+		return nil, err
+	}
+	if s.Seen, err = in.seen.MarshalBinary(); err != nil {
+		return nil, err
+	}
+	for name, m := range in.life.t.monitors {
+		if s.Feeds[name], err = m.MarshalBinary(); err != nil {
+			return nil, err
+		}
+	}
+	var b bytes.Buffer
+	err = gob.NewEncoder(&b).Encode(s)
+	return b.Bytes(), err
+}
+
+// saveSoon encodes the state now and writes it in the background.
+func (in *intake) saveSoon(ctx context.Context) {
+	if !in.busy.CompareAndSwap(false, true) {
+		return
+	}
+	data, err := in.encode()
+	if err != nil {
+		in.busy.Store(false)
+		in.life.t.log.Error("snapshot not made", "err", err)
+		return
+	}
+	in.fresh, in.savedAt = 0, time.Now()
+	in.counts.Snapshots++
+	in.counts.SavedBytes = int64(len(data))
+	in.saving.Go(func() {
+		defer in.busy.Store(false)
+		if err := in.life.t.daemon.journal.PutSnapshot(ctx, in.life.snapshotName(), bytes.NewReader(data)); err != nil && ctx.Err() == nil {
+			in.life.t.log.Warn("snapshot not kept, the one before it stays", "err", err)
+		}
+	})
+}
+
+// save writes the state and waits: the last thing before a stop.
+func (in *intake) save(ctx context.Context) error {
+	if in.fresh == 0 {
+		return nil
+	}
+	data, err := in.encode()
+	if err == nil {
+		err = in.life.t.daemon.journal.PutSnapshot(ctx, in.life.snapshotName(), bytes.NewReader(data))
+	}
+	if err != nil {
+		return fmt.Errorf("keep the engine's state: %w", err)
+	}
+	return nil
+}
+
+// with runs f in the goroutine that owns the engine.
+func (in *intake) with(f func() error) error {
+	done := make(chan error, 1)
+	select {
+	case in.do <- func() { done <- f() }:
+		return <-done
+	case <-in.gone:
+		return errStopping
+	}
+}

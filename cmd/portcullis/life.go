@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"portcullis/detections"
+	"portcullis/internal/journal"
+	"portcullis/logstream"
+	"portcullis/responders"
+)
+
+// life is one run of a tenant, from its recovery to its stop. When the store
+// fails it ends, and another one recovers from what is durable.
+type life struct {
+	t         *tenant
+	responder *responders.Responder
+	intake    *intake
+}
+
+// begin brings a tenant to where it was: the snapshot of its engine, and what
+// was journaled since fed through it again. It says again what it had said;
+// people and the tenant know that already, which is recognised further on.
+func (t *tenant) begin(ctx context.Context) (*life, error) {
+	l := &life{t: t}
+	var err error
+	if l.responder, err = t.newResponder(ctx); err != nil {
+		return nil, err
+	}
+	l.responder.SetFeed(responders.Feed{Blind: true, Reason: "nothing was read yet"})
+	content := t.content.Load()
+	engine, err := detections.NewEngine(t.cfg.Load().Name, content.Rules, detections.Options{
+		Params: t.cfg.Load().Params, Lateness: t.daemon.cfg.Rules.Lateness, Ahead: true, Unique: true,
+		Now: t.daemon.opts.now, OnChange: l.responder.Offer, Logger: t.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	l.intake = newIntake(l, engine)
+	return l, l.recover(ctx)
+}
+
+// saved is what a snapshot holds beside the engine.
+type saved struct {
+	Position uint64 // of the last bundle that the engine has seen
+	Engine   []byte
+	Seen     []byte            // log_ids
+	Feeds    map[string][]byte // monitors, by source
+}
+
+func (l *life) snapshotName() string { return "tenant/" + l.t.name }
+
+func (l *life) recover(ctx context.Context) error {
+	in := l.intake
+	since := l.t.daemon.opts.now().Add(-in.engine.Memory() - time.Hour)
+	if s, err := l.loadSnapshot(ctx); err != nil {
+		l.t.log.Error("snapshot not used, recovering from the journal alone", "err", err)
+	} else if s != nil {
+		in.position, since = s.Position, time.Time{}
+	}
+	first, _, any, err := l.t.daemon.journal.EventsFirst(ctx, l.t.name)
+	if err != nil {
+		return err
+	}
+	if any && in.position > 0 && first > in.position+1 {
+		l.t.log.Warn("events that came after the snapshot may have run out of the journal's retention", "snapshot_at", in.position, "journal_from", first)
+	}
+	start, events := time.Now(), 0
+	err = l.t.daemon.journal.ReplayBundles(ctx, l.t.name, in.position, since, func(b journal.Bundle) error {
+		if !b.Clock.IsZero() {
+			in.engine.Advance(b.Clock)
+		}
+		for _, raw := range b.Events {
+			ev, err := logstream.Decode(raw)
+			if err != nil {
+				return fmt.Errorf("event in the journal at %d: %w", b.Seq, err)
+			}
+			if !in.seen.Seen(ev.ID) {
+				in.engine.Ingest(&ev)
+				events++
+			}
+		}
+		in.position = b.Seq
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("recover from the journal: %w", err)
+	}
+	in.publish()
+	if events > 0 || in.position > 0 {
+		l.t.log.Info("recovered", "events_replayed", events, "position", in.position, "open_alerts", len(in.engine.OpenAlerts()), "took", time.Since(start).Round(time.Millisecond))
+	}
+	return nil
+}
+
+// loadSnapshot restores the latest snapshot; nil when there is none.
+func (l *life) loadSnapshot(ctx context.Context) (*saved, error) {
+	r, ok, err := l.t.daemon.journal.GetSnapshot(ctx, l.snapshotName())
+	if err != nil || !ok {
+		return nil, err
+	}
+	defer r.Close()
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	var s saved
+	if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&s); err != nil {
+		return nil, fmt.Errorf("read snapshot: %w", err)
+	}
+	seen := logstream.NewDedupe(maxSeen)
+	if err := seen.UnmarshalBinary(s.Seen); err != nil {
+		return nil, err
+	}
+	if err := l.intake.engine.Restore(s.Engine); err != nil {
+		return nil, err
+	}
+	l.intake.seen = seen
+	for name, m := range l.t.monitors {
+		if err := m.UnmarshalBinary(s.Feeds[name]); err != nil && len(s.Feeds[name]) > 0 {
+			l.t.log.Warn("what was usual for the feed is learned anew", "source", name, "err", err)
+		}
+	}
+	return &s, nil
+}
+
+// run reads, evaluates and responds until ctx ends or something fails for good.
+// It stops in phases: sources first, then what they brought is evaluated, then
+// what was found is answered.
+func (l *life) run(ctx context.Context) error {
+	rest := context.WithoutCancel(ctx)
+	sources, stopSources := context.WithCancel(ctx)
+	defer stopSources()
+	evaluating, stopEvaluating := context.WithCancel(rest)
+	defer stopEvaluating()
+	responding, stopResponding := context.WithCancel(rest)
+	defer stopResponding()
+
+	var reading, evaluation, responses errgroup.Group
+	fail := make(chan error, 3)
+	watch := func(err error) error {
+		if err != nil {
+			fail <- err
+		}
+		return err
+	}
+	responses.Go(func() error { return watch(l.responder.Run(responding)) })
+	evaluation.Go(func() error { return watch(l.intake.run(evaluating)) })
+	if l.t.poll != nil {
+		reading.Go(func() error { return watch(l.t.poll.Run(sources, l.intake.patiently("poll"))) })
+	}
+	l.t.open(l.intake)
+	select {
+	case <-ctx.Done():
+	case <-fail:
+	}
+	l.t.open(nil)
+	stopSources()
+	err := reading.Wait()
+	stopEvaluating()
+	err = errors.Join(err, evaluation.Wait())
+	stopResponding()
+	return errors.Join(err, responses.Wait())
+}

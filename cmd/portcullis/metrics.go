@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"portcullis/logstream"
+)
+
+// metrics reads what the parts of the daemon count, when it is asked.
+type metrics struct{ d *daemon }
+
+func newMetrics(d *daemon) *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), metrics{d})
+	return reg
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("portcullis_"+name, help, labels, nil)
+}
+
+// The metrics, as docs/operations.md lists them.
+var (
+	mEvents     = desc("intake_events_total", "Events journaled and evaluated.", "tenant", "source")
+	mDuplicates = desc("intake_duplicates_total", "Events seen before, by log_id.", "tenant", "source")
+	mBundles    = desc("intake_bundles_total", "Bundles of events written to the journal.", "tenant")
+	mQueue      = desc("intake_queue_length", "Deliveries that wait to be journaled.", "tenant")
+	mFailing    = desc("intake_failing", "1 while events cannot be journaled.", "tenant")
+	mSnapshots  = desc("snapshot_total", "Snapshots of the engine taken.", "tenant")
+	mSnapBytes  = desc("snapshot_size_bytes", "Size of the latest snapshot.", "tenant")
+	mWebhook    = desc("webhook_requests_total", "Requests of the log stream, by what was answered.", "tenant", "answer")
+	mUnreadable = desc("unreadable_total", "Entries kept in the dead letter.")
+	mVerdict    = desc("feed_verdict", "0 clear, 1 degraded, 2 blind.", "tenant", "source")
+	mLag        = desc("feed_lag_seconds", "How far what arrives is behind.", "tenant", "source")
+	mRate       = desc("feed_events_per_minute", "Events a minute over the last five minutes.", "tenant", "source")
+	mUsual      = desc("feed_usual_events_per_minute", "Events a minute usual at this hour of the week; 0 until learned.", "tenant", "source")
+	mWatermark  = desc("engine_watermark_seconds", "Event time up to which all is settled, as Unix time.", "tenant")
+	mLate       = desc("engine_late_events_total", "Events behind the watermark.", "tenant")
+	mFuture     = desc("engine_future_events_total", "Events set aside: stamped in the future.", "tenant")
+	mUndated    = desc("engine_undated_events_total", "Events without a time.", "tenant")
+	mOpen       = desc("engine_open_alerts", "Alerts that are open.", "tenant")
+	mRuleErrors = desc("engine_rule_errors_total", "Failed evaluations of a rule.", "tenant", "rule")
+	mStore      = desc("store_bytes", "Size of a stream of the store.", "stream")
+	mStoreMsgs  = desc("store_messages", "Messages in a stream of the store.", "stream")
+	mReady      = desc("tenant_guarded", "1 while the tenant is guarded, 0 while it recovers.", "tenant")
+)
+
+// Describe is for package prometheus.
+func (m metrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, ch) }
+
+// Collect is for package prometheus.
+func (m metrics) Collect(ch chan<- prometheus.Metric) {
+	counter := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
+	}
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	counter(mUnreadable, float64(m.d.letters.Count()))
+	for _, t := range m.d.tenants {
+		in := t.current.Load()
+		gauge(mReady, oneIf(in != nil), t.name)
+		h := t.health(m.d.opts.now())
+		for _, s := range h.Sources {
+			gauge(mVerdict, float64(severityOf[s.Verdict]), t.name, s.Source)
+			gauge(mLag, s.LagSeconds, t.name, s.Source)
+			gauge(mRate, s.PerMinute, t.name, s.Source)
+			gauge(mUsual, s.Usual, t.name, s.Source)
+		}
+		if t.webhook != nil {
+			for answer, n := range webhookAnswers(t.webhook.Stats()) {
+				counter(mWebhook, float64(n), t.name, answer)
+			}
+		}
+		if in == nil {
+			continue
+		}
+		gauge(mQueue, float64(len(in.queue)), t.name)
+		gauge(mFailing, oneIf(in.trouble.Load() != nil), t.name)
+		s := in.stats.Load()
+		if s == nil {
+			continue
+		}
+		for source := range t.monitors {
+			counter(mEvents, float64(s.Events[source]), t.name, source)
+			counter(mDuplicates, float64(s.Duplicates[source]), t.name, source)
+		}
+		counter(mBundles, float64(s.Bundles), t.name)
+		counter(mSnapshots, float64(s.Snapshots), t.name)
+		gauge(mSnapBytes, float64(s.SavedBytes), t.name)
+		gauge(mOpen, float64(s.OpenAlerts), t.name)
+		if !s.Watermark.IsZero() {
+			gauge(mWatermark, float64(s.Watermark.UnixMilli())/1000, t.name)
+		}
+		counter(mLate, float64(s.Engine.Late), t.name)
+		counter(mFuture, float64(s.Engine.Future), t.name)
+		counter(mUndated, float64(s.Engine.Undated), t.name)
+		for _, rule := range t.content.Load().Rules.IDs() {
+			counter(mRuleErrors, float64(s.Engine.RuleErrors[rule].Count), t.name, rule)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	streams, err := m.d.journal.Stats(ctx)
+	if err != nil {
+		return // the store is down: intake_failing tells
+	}
+	for _, s := range streams {
+		gauge(mStore, float64(s.Bytes), s.Name)
+		gauge(mStoreMsgs, float64(s.Messages), s.Name)
+	}
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func webhookAnswers(s logstream.WebhookStats) map[string]uint64 {
+	return map[string]uint64{
+		"accepted": s.Accepted, "wrong_token": s.Token, "too_large": s.Size, "too_often": s.Rate, "busy": s.Busy,
+		"unreadable": s.Decode, "failed": s.Failed, "broken_off": s.Aborted,
+	}
+}
