@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,9 @@ type daemonOptions struct {
 	pollEvery time.Duration    // overrides every tenant's interval
 	indexLag  time.Duration    // see logstream.PollOptions
 	notifiers []responders.Notifier
+
+	snapshotEvents int           // events between two snapshots; the intake's own bound if 0
+	snapshotEvery  time.Duration // likewise
 }
 
 // daemon is everything that runs for one configuration.
@@ -48,6 +52,8 @@ func newDaemon(ctx context.Context, cfg *config.Config, content *config.Loaded, 
 	if opts.now == nil {
 		opts.now = time.Now
 	}
+	opts.snapshotEvents = cmp.Or(opts.snapshotEvents, snapshotEvents)
+	opts.snapshotEvery = cmp.Or(opts.snapshotEvery, snapshotEvery)
 	d := &daemon{cfg: cfg, opts: opts, log: log}
 	jopts := journal.Options{Dir: cfg.StoreDir(), NATS: cfg.Store.NATS, CredsFile: cfg.CredsFile(), Logger: log}
 	if d.journal, err = journal.Open(ctx, jopts); err != nil {

@@ -155,7 +155,7 @@ func (in *intake) run(ctx context.Context) error {
 		case <-ticker.C:
 			in.publish()
 		}
-		if in.fresh >= snapshotEvents || in.fresh > 0 && time.Since(in.savedAt) >= snapshotEvery {
+		if opts := &in.life.t.daemon.opts; in.fresh >= opts.snapshotEvents || in.fresh > 0 && time.Since(in.savedAt) >= opts.snapshotEvery {
 			in.saveSoon(ctx)
 		}
 	}

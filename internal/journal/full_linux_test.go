@@ -96,6 +96,7 @@ func TestADiskThatIsFullOrReadOnlyIsSaidAndOvercome(t *testing.T) {
 				t.Parallel()
 				dir := smallDisk(t, "48")
 				j := open(t, Options{Dir: dir})
+				j.mendEvery = 100 * time.Millisecond
 				_, err := j.AppendDeed(t.Context(), "acme", "before")
 				require.NoError(t, err)
 				written := 0
@@ -128,7 +129,7 @@ func TestADiskThatIsFullOrReadOnlyIsSaidAndOvercome(t *testing.T) {
 				}
 
 				mend()
-				require.Eventually(t, func() bool { return write(t.Context(), j, 300) == nil }, 10*time.Second, 100*time.Millisecond)
+				require.Eventually(t, func() bool { return write(t.Context(), j, 300) == nil }, 10*time.Second, 20*time.Millisecond)
 				n, err = stored(t.Context(), j, name)
 				require.NoError(t, err)
 				require.GreaterOrEqual(t, n, written+1)
@@ -147,6 +148,7 @@ func TestADiskThatIsFullOrReadOnlyIsSaidAndOvercome(t *testing.T) {
 func TestWritersAtOnceLoseNothingWhileTheDiskIsFull(t *testing.T) {
 	dir := smallDisk(t, "64")
 	j := open(t, Options{Dir: dir})
+	j.mendEvery = 0 // it is restarted in the middle of everything
 	var acknowledged [4]atomic.Int64
 	var refused atomic.Int64
 	stop := make(chan struct{})

@@ -123,8 +123,9 @@ type Journal struct {
 	uploads   uploads
 
 	// mending is held, as its only slot, by the operation that restarts the embedded server; it guards mended.
-	mending chan struct{}
-	mended  attempt
+	mending   chan struct{}
+	mended    attempt
+	mendEvery time.Duration // mendEvery, but in tests
 
 	// stateMu guards closed, session, and that no operation begins once closed is set.
 	stateMu sync.Mutex
@@ -139,9 +140,10 @@ type Journal struct {
 // ErrReadOnlyStore.
 func Open(ctx context.Context, opts Options) (*Journal, error) {
 	j := &Journal{
-		opts:    opts,
-		mending: make(chan struct{}, 1),
-		stopped: make(chan struct{}),
+		opts:      opts,
+		mending:   make(chan struct{}, 1),
+		mendEvery: mendEvery,
+		stopped:   make(chan struct{}),
 	}
 	if err := j.open(ctx); err != nil {
 		j.release()

@@ -65,9 +65,11 @@ func fill(t *testing.T, dir string) (empty func()) {
 	path := filepath.Join(dir, "ballast")
 	f, err := os.Create(path)
 	require.NoError(t, err)
-	block := bytes.Repeat([]byte("x"), 4096)
-	for err == nil {
-		_, err = f.Write(block)
+	for _, size := range []int{1 << 20, 4096} {
+		block := bytes.Repeat([]byte("x"), size)
+		for err = nil; err == nil; {
+			_, err = f.Write(block)
+		}
 	}
 	require.ErrorIs(t, err, syscall.ENOSPC)
 	require.NoError(t, f.Close())

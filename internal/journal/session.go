@@ -206,7 +206,10 @@ func (j *Journal) mend(ctx context.Context, old *session) (*session, error) {
 	if s != old && s.failure() == nil {
 		return s, nil // another operation was here first
 	}
-	if time.Since(j.mended.at) < mendEvery {
+	if time.Since(j.mended.at) < j.mendEvery {
+		if j.mended.err == nil { // it failed again at once
+			return nil, s.failure()
+		}
 		return nil, j.mended.err
 	}
 	s, err := j.restart(ctx, s)

@@ -20,13 +20,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// snapshot is n bytes that differ from those of every other seed; the first say which it is.
+// snapshot is n bytes that differ from those of every other seed, and every 4 KiB of them from the rest; the first say which
+// it is.
 func snapshot(seed uint64, n int) []byte {
-	data := make([]byte, n)
+	block := make([]byte, 4<<10)
 	random := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)})
-	_, _ = random.Read(data)
-	copy(data, fmt.Sprintf("%08d", seed))
-	return data
+	_, _ = random.Read(block)
+	data := make([]byte, 0, n+len(block))
+	for i := 0; len(data) < n; i++ {
+		copy(block, fmt.Sprintf("%08d%08d", seed, i))
+		data = append(data, block...)
+	}
+	return data[:n]
 }
 
 func putSnapshot(t *testing.T, j *Journal, name string, data []byte) {
@@ -69,7 +74,7 @@ func TestSnapshotsComeBackAsTheyWerePut(t *testing.T) {
 	names := map[string][]byte{}
 	for i, n := range []int{0, 8, chunkBytes - 1, chunkBytes, chunkBytes + 1, 12 * chunkBytes} {
 		name := fmt.Sprintf("engine/acme.eu > * ä %d", n)
-		names[name] = snapshot(uint64(i), max(n, 8))[:n]
+		names[name] = snapshot(uint64(i), n)
 		putSnapshot(t, j, name, names[name])
 	}
 	for range 2 {
@@ -173,7 +178,7 @@ func TestChunksOfAnotherProcessOfAClusterAreLeftAlone(t *testing.T) {
 	require.True(t, bytes.Equal(want, got))
 }
 
-const childChunks = 40
+const childChunks = 24
 
 // putForEver prints the number of each snapshot that the journal has acknowledged.
 func putForEver(dir string) error {
@@ -276,7 +281,7 @@ func TestADamagedSnapshotIsSaidOrIsGoneAndNeverGarbage(t *testing.T) {
 				t.Parallel()
 				dir := t.TempDir()
 				j := open(t, Options{Dir: dir})
-				want := snapshot(1, 30*chunkBytes)
+				want := snapshot(1, 20*chunkBytes)
 				putSnapshot(t, j, "engine", want)
 				if !running {
 					require.NoError(t, j.Close())
