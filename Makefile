@@ -1,8 +1,10 @@
 # The ordinary tests are `go test ./...`. These are the long forms and helpers.
 
 FUZZTIME ?= 1m
+CRASH_KILLS ?= 200
+CRASH_EVENTS ?= 200000
 
-.PHONY: all test race lint fuzz bench demo build
+.PHONY: all test race lint fuzz crash bench demo build
 
 all: lint test
 
@@ -28,6 +30,11 @@ fuzz:
 			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$pkg; \
 		done; \
 	done
+
+# The daemon killed CRASH_KILLS times while CRASH_EVENTS events come in by poll and webhook.
+crash:
+	PORTCULLIS_CRASH_KILLS=$(CRASH_KILLS) PORTCULLIS_CRASH_EVENTS=$(CRASH_EVENTS) \
+		go test -count 1 -timeout 30m -v -run '^TestADaemonKilledAtAnyInstant' ./cmd/portcullis
 
 bench:
 	go run ./bench

@@ -69,6 +69,21 @@ func (t *tenant) health(now time.Time) tenantHealth {
 	return h
 }
 
+// remember takes up the alerts about sources that a life before has left open:
+// they are resolved when the source is seen again, and not told twice until then.
+func (f *feedState) remember(kept []detections.Alert) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.open == nil {
+		f.open = map[string]detections.Alert{}
+	}
+	for _, a := range kept {
+		if source := a.Group["source"]; a.Rule == feedRule && a.ResolvedAt == nil && f.open[source].ID == "" {
+			f.open[source] = a
+		}
+	}
+}
+
 // watchFeed tells the responder how well the tenant is seen, and raises alerts
 // when that changes.
 func (l *life) watchFeed() {
@@ -78,9 +93,6 @@ func (l *life) watchFeed() {
 	t.feed.mu.Lock()
 	defer t.feed.mu.Unlock()
 	t.feed.last = h
-	if t.feed.open == nil {
-		t.feed.open = map[string]detections.Alert{}
-	}
 	for _, s := range h.Sources {
 		open, told := t.feed.open[s.Source]
 		severity := map[logstream.Verdict]detections.Severity{logstream.Degraded: detections.Medium, logstream.Blind: detections.High}[s.Verdict]
@@ -99,6 +111,9 @@ func (l *life) watchFeed() {
 	}
 }
 
+// feedRule is what alerts about sources name as their rule.
+const feedRule = "feed-health"
+
 // feedPatience is how long a feed must be other than clear before people are
 // told: a request that failed once is no news.
 const feedPatience = time.Minute
@@ -111,7 +126,7 @@ func feedAlert(tenant string, s sourceHealth, severity detections.Severity) dete
 		title = "The tenant's log is not seen"
 	}
 	return detections.Alert{
-		ID: "al_" + hex.EncodeToString(sum[:8]), Rule: "feed-health", Tenant: tenant, Severity: severity, Campaign: "feed-health",
+		ID: "al_" + hex.EncodeToString(sum[:8]), Rule: feedRule, Tenant: tenant, Severity: severity, Campaign: "feed-health",
 		Group: map[string]string{"source": s.Source}, Title: title, OpenedAt: s.Since.UTC(), UpdatedAt: s.Since.UTC(), Count: 1,
 		Entities: detections.Entities{IP: []string{}, UserID: []string{}, ClientID: []string{}, JA4: []string{}},
 		EventIDs: []string{}, Responses: []detections.Response{},

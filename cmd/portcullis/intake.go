@@ -278,6 +278,9 @@ func (in *intake) encode() ([]byte, error) {
 	if s.Seen, err = in.seen.MarshalBinary(); err != nil {
 		return nil, err
 	}
+	if s.Unanswered, err = in.life.unanswered.encode(); err != nil {
+		return nil, err
+	}
 	for name, m := range in.life.t.monitors {
 		if s.Feeds[name], err = m.MarshalBinary(); err != nil {
 			return nil, err

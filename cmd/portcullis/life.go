@@ -23,6 +23,9 @@ type life struct {
 	t         *tenant
 	responder *responders.Responder
 	intake    *intake
+
+	unanswered unanswered
+	incidents  incidentStore
 }
 
 // begin brings a tenant to where it was: the snapshot of its engine, and what
@@ -30,15 +33,19 @@ type life struct {
 // people and the tenant know that already, which is recognised further on.
 func (t *tenant) begin(ctx context.Context) (*life, error) {
 	l := &life{t: t}
-	var err error
-	if l.responder, err = t.newResponder(ctx); err != nil {
+	incidents, err := openStore(ctx, t.daemon.journal, "incidents", t.name)
+	if err != nil {
+		return nil, err
+	}
+	l.incidents = incidentStore{incidents, &l.unanswered}
+	if l.responder, err = t.newResponder(ctx, l.incidents); err != nil {
 		return nil, err
 	}
 	l.responder.SetFeed(responders.Feed{Blind: true, Reason: "nothing was read yet"})
 	content := t.content.Load()
 	engine, err := detections.NewEngine(t.cfg.Load().Name, content.Rules, detections.Options{
 		Params: t.cfg.Load().Params, Lateness: t.daemon.cfg.Rules.Lateness, Ahead: true, Unique: true,
-		Now: t.daemon.opts.now, OnChange: l.responder.Offer, Logger: t.log,
+		Now: t.daemon.opts.now, OnChange: l.offer, Logger: t.log,
 	})
 	if err != nil {
 		return nil, err
@@ -47,12 +54,20 @@ func (t *tenant) begin(ctx context.Context) (*life, error) {
 	return l, l.recover(ctx)
 }
 
+// offer hands the responder a change of an alert.
+func (l *life) offer(c detections.Change) {
+	l.unanswered.add(c)
+	l.responder.Offer(c)
+}
+
 // saved is what a snapshot holds beside the engine.
 type saved struct {
 	Position uint64 // of the last bundle that the engine has seen
 	Engine   []byte
 	Seen     []byte            // log_ids
 	Feeds    map[string][]byte // monitors, by source
+	// Unanswered is what the responder had not kept of the engine's alerts.
+	Unanswered []byte
 }
 
 func (l *life) snapshotName() string { return "tenant/" + l.t.name }
@@ -93,6 +108,14 @@ func (l *life) recover(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("recover from the journal: %w", err)
 	}
+	kept, err := l.incidents.alerts(ctx)
+	if err != nil {
+		return fmt.Errorf("read the alerts that were answered: %w", err)
+	}
+	for _, a := range kept {
+		l.unanswered.kept(a)
+	}
+	l.t.feed.remember(kept)
 	in.publish()
 	if events > 0 || in.position > 0 {
 		l.t.log.Info("recovered", "events_replayed", events, "position", in.position, "open_alerts", len(in.engine.OpenAlerts()), "took", time.Since(start).Round(time.Millisecond))
@@ -119,10 +142,17 @@ func (l *life) loadSnapshot(ctx context.Context) (*saved, error) {
 	if err := seen.UnmarshalBinary(s.Seen); err != nil {
 		return nil, err
 	}
+	changes, err := decodeChanges(s.Unanswered)
+	if err != nil {
+		return nil, err
+	}
 	if err := l.intake.engine.Restore(s.Engine); err != nil {
 		return nil, err
 	}
 	l.intake.seen = seen
+	for _, c := range changes {
+		l.offer(c)
+	}
 	for name, m := range l.t.monitors {
 		if err := m.UnmarshalBinary(s.Feeds[name]); err != nil && len(s.Feeds[name]) > 0 {
 			l.t.log.Warn("what was usual for the feed is learned anew", "source", name, "err", err)

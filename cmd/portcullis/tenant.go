@@ -145,10 +145,10 @@ func (t *tenant) guard(ctx context.Context) error {
 }
 
 // newResponder wires policies, controls and their stores.
-func (t *tenant) newResponder(ctx context.Context) (*responders.Responder, error) {
+func (t *tenant) newResponder(ctx context.Context, incidents responders.Store) (*responders.Responder, error) {
 	cfg, content := t.cfg.Load(), t.content.Load()
 	stores := map[string]responders.Store{}
-	for _, bucket := range []string{"holds", "incidents", "budgets", "controls"} {
+	for _, bucket := range []string{"holds", "budgets", "controls"} {
 		s, err := openStore(ctx, t.daemon.journal, bucket, t.name)
 		if err != nil {
 			return nil, err
@@ -177,7 +177,7 @@ func (t *tenant) newResponder(ctx context.Context) (*responders.Responder, error
 		limits[kind] = responders.Budget{Hour: b.Hour, Day: b.Day}
 	}
 	r, err = responders.New(ctx, settings, content.Policies, controls, responders.Options{
-		Holds: stores["holds"], Incidents: stores["incidents"], Budgets: stores["budgets"],
+		Holds: stores["holds"], Incidents: incidents, Budgets: stores["budgets"],
 		Record: func(ctx context.Context, doc any) error {
 			_, err := t.daemon.journal.AppendDeed(ctx, t.name, doc)
 			return err
