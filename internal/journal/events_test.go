@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// AppendEvents is AppendBundle for events with neither a clock nor a source.
+// AppendEvents is AppendBundle for tests of events with neither a clock nor a source.
 func (j *Journal) AppendEvents(ctx context.Context, tenant string, arrived time.Time, raws [][]byte) (seq uint64, err error) {
 	return j.AppendBundle(ctx, tenant, Bundle{Arrived: arrived, Events: raws})
 }
