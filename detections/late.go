@@ -129,7 +129,7 @@ func (e *Engine) tellLate(w *watch, ep *episode, wm int64) {
 	i := slices.IndexFunc(w.late, func(l *lateAlert) bool { return ep.overlaps(l.ep.opened, l.quietAt(r), window) })
 	if i < 0 {
 		a := ep.alert(r.compiled, e.tenant, w.values, &e.eval)
-		a.ID = alertID(&a)
+		a.ID = w.alertID(&a)
 		w.late = append(w.late, &lateAlert{openAlert: openAlert{alert: a, told: ep.count}, ep: ep, keep: keep})
 		e.opts.OnChange(Change{Opened, a})
 		return

@@ -24,10 +24,11 @@ type machine struct {
 	ep     *episode      // the open one
 	opened int           // episodes opened so far
 	judged int64         // of closing windows: the start of the last one judged
+	since  int64         // entries up to this time were evidence of an episode that is over
 }
 
 func newMachine(c *compiled) *machine {
-	m := &machine{c: c, judged: math.MinInt64, sums: make([]accumulator, c.nHaving)}
+	m := &machine{c: c, judged: math.MinInt64, since: math.MinInt64, sums: make([]accumulator, c.nHaving)}
 	for i := range m.sums {
 		if acc, ok := aggregateFuncs[c.aggs[i].fn].make().(removable); ok {
 			m.sums[i] = acc
@@ -104,19 +105,32 @@ func (m *machine) advance(entries []entry, until int64, v *evaluator, visit func
 	} else {
 		m.advanceClosing(entries, until, v, visit)
 	}
-	m.expire(until, visit)
+	m.expire(entries, until, visit)
 }
 
-// expire closes the open episode when its quiet time ended by the time until.
-func (m *machine) expire(until int64, visit func(outcome)) {
+// expire closes the open episode when its quiet time ended by the time until,
+// and reports whether it did. The evidence of an episode that is over is used
+// up: the group opens another only on what came after. Else one event an hour
+// would open one alert an hour for as long as an old burst stands in a window
+// of days.
+func (m *machine) expire(entries []entry, until int64, visit func(outcome)) bool {
 	if m.ep == nil {
-		return
+		return false
 	}
-	if end := m.ep.lastTrue + m.c.Quiet.Milliseconds(); until >= end {
-		ep := m.ep
-		m.ep = nil
-		visit(outcome{closed: ep, closedAt: end})
+	end := m.ep.lastTrue + m.c.Quiet.Milliseconds()
+	if until < end {
+		return false
 	}
+	ep := m.ep
+	m.ep, m.since = nil, ep.lastTrue
+	if !m.c.slides() {
+		m.since-- // the window that held last ends before lastTrue
+	}
+	for m.lo < m.hi && entries[m.lo].t <= m.since {
+		m.pop(&entries[m.lo])
+	}
+	visit(outcome{closed: ep, closedAt: end})
+	return true
 }
 
 // advanceSliding judges the window that ends with each event at t:
@@ -125,7 +139,7 @@ func (m *machine) advanceSliding(entries []entry, until int64, v *evaluator, vis
 	window := m.c.Window.Milliseconds()
 	for m.hi < len(entries) && entries[m.hi].t <= until {
 		e := &entries[m.hi]
-		m.expire(e.t-1, visit)
+		m.expire(entries, e.t-1, visit)
 		m.push(e)
 		for entries[m.lo].t <= e.t-window && m.lo < m.hi-1 {
 			m.pop(&entries[m.lo])
@@ -150,7 +164,9 @@ func (m *machine) advanceClosing(entries []entry, until int64, v *evaluator, vis
 	window := m.c.Window.Milliseconds()
 	for m.lo < len(entries) && entries[m.lo].t+window <= until {
 		end := entries[m.lo].t + window
-		m.expire(end-1, visit)
+		if m.expire(entries, end-1, visit) {
+			continue // its evidence is used up: the next window begins elsewhere
+		}
 		for m.hi < len(entries) && entries[m.hi].t < end {
 			if m.ep != nil {
 				m.ep.absorb(&entries[m.hi])
@@ -194,7 +210,7 @@ func (m *machine) open(entries []entry, at int64, late bool, visit func(outcome)
 // Only the window that ends with the last is judged again.
 func (m *machine) slip(entries []entry, pos int, v *evaluator) {
 	e, last := &entries[pos], entries[m.hi].t
-	inWindow := e.t > last-m.c.Window.Milliseconds()
+	inWindow := e.t > last-m.c.Window.Milliseconds() && e.t > m.since
 	if inWindow {
 		m.push(e)
 	} else {

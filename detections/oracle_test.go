@@ -3,6 +3,7 @@ package detections_test
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -132,7 +133,7 @@ func oracle(events []sample, c clause, window, quiet int64) (out []story) {
 		})
 		var members []sample
 		var opened, last int64
-		open := false
+		open, since := false, int64(math.MinInt64)
 		closeBefore := func(t int64) {
 			if open && t > last+quiet {
 				highest := "<nil>"
@@ -141,7 +142,10 @@ func oracle(events []sample, c clause, window, quiet int64) (out []story) {
 				}
 				out = append(out, story{name, opened, last, last + quiet, len(members), members[0].id, members[len(members)-1].id,
 					fmt.Sprint(distinctNames(members)), fmt.Sprint(countOf(members, "s")), highest})
-				open = false
+				open, since = false, last // what it was made of is used up
+				if !c.rises {
+					since--
+				}
 			}
 		}
 		judge := func(w []sample, at int64) {
@@ -159,7 +163,7 @@ func oracle(events []sample, c clause, window, quiet int64) (out []story) {
 					members = append(members, e)
 				}
 				from := i
-				for from > 0 && es[from-1].t > e.t-window {
+				for from > 0 && es[from-1].t > e.t-window && es[from-1].t > since {
 					from--
 				}
 				judge(es[from:i+1], e.t)
@@ -172,6 +176,9 @@ func oracle(events []sample, c clause, window, quiet int64) (out []story) {
 				}
 				end := e.t + window
 				closeBefore(end)
+				if e.t <= since {
+					continue
+				}
 				to := i
 				for to < len(es) && es[to].t < end {
 					to++

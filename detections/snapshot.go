@@ -15,7 +15,7 @@ import (
 // an engine with the same rules, and given the events that came since, it goes
 // on as if it had never stopped: the same alerts with the same ids.
 
-const snapshotMagic = "portcullis engine 1\n"
+const snapshotMagic = "portcullis engine 2\n"
 
 // Snapshot writes the engine's state.
 func (e *Engine) Snapshot() ([]byte, error) {
@@ -290,6 +290,7 @@ func (m *machine) encode(enc *encoder) {
 	enc.len(m.hi)
 	enc.len(m.opened)
 	enc.int(m.judged)
+	enc.int(m.since)
 	enc.bool(m.ep != nil)
 	if m.ep != nil {
 		m.ep.encode(enc)
@@ -302,7 +303,7 @@ func decodeMachine(d *decoder, c *compiled, entries []entry) *machine {
 	}
 	m := newMachine(c)
 	lo, hi := d.uint(), d.uint()
-	m.opened, m.judged = int(d.uint()), d.int()
+	m.opened, m.judged, m.since = int(d.uint()), d.int(), d.int()
 	if hi < lo || hi > uint64(len(entries)) {
 		d.fail()
 		return nil

@@ -20,12 +20,9 @@ func (e *Engine) tell(w *watch, m *machine, ep *episode) {
 			e.opts.OnChange(Change{Updated, open.alert})
 			return
 		}
-		open.alert.ID = alertID(&a)
+		open.alert.ID = w.alertID(&a)
 		e.opts.OnChange(Change{Opened, open.alert})
 		return
-	}
-	if open.alert.OpenedAt.UnixMilli() > ep.lastTrue+w.rule.Quiet.Milliseconds() {
-		return // it was told ahead and may be of the episode after this one
 	}
 	if ep.count < 2*open.told && ep.lastTrue-open.toldAt < time.Minute.Milliseconds() || ep.count <= open.told {
 		return
@@ -56,7 +53,7 @@ func (e *Engine) resolve(w *watch, nth int, ep *episode, at int64) {
 		a.keepIdentity(&w.alerts[i].alert)
 		w.alerts = slices.Delete(w.alerts, i, i+1)
 	} else {
-		a.ID = alertID(&a)
+		a.ID = w.alertID(&a)
 		e.opts.OnChange(Change{Opened, a})
 	}
 	end := msTime(at)
@@ -65,10 +62,20 @@ func (e *Engine) resolve(w *watch, nth int, ep *episode, at int64) {
 	e.opts.OnChange(Change{Resolved, a})
 }
 
-// alertID names an alert for ever: the same events give the same id.
-func alertID(a *Alert) string {
+// alertID names an alert for ever: the same events give the same id. An alert
+// told ahead may turn out to have opened earlier and to be over, and another to
+// open at the very time it was told: the end of the one before tells them apart.
+func (w *watch) alertID(a *Alert) string {
+	opened, before := a.OpenedAt.UnixMilli(), int64(0)
+	if b := w.group.beyond; b != nil {
+		for _, s := range b.past {
+			if s.to <= opened {
+				before = max(before, s.to)
+			}
+		}
+	}
 	h := sha256.New()
-	fmt.Fprintf(h, "%q %q %d %v", a.Tenant, a.Rule, a.OpenedAt.UnixMilli(), a.Late)
+	fmt.Fprintf(h, "%q %q %d %d %v", a.Tenant, a.Rule, opened, before, a.Late)
 	for _, k := range keys(a.Group) {
 		fmt.Fprintf(h, " %q=%q", k, a.Group[k])
 	}

@@ -163,9 +163,6 @@ func (e *Engine) settle(w *watch, wm int64, force bool) bool {
 				e.tell(w, m, m.ep)
 				return
 			}
-			if a := w.alert(m.opened); a != nil && a.alert.OpenedAt.UnixMilli() > o.closedAt {
-				a.nth++ // told ahead of an episode that is still to come
-			}
 			e.resolve(w, m.opened, o.closed, o.closedAt)
 		})
 		if m.ep != nil && w.ahead == nil {

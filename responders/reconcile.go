@@ -92,6 +92,9 @@ func (r *Responder) reconcile(ctx context.Context, now time.Time) error {
 		if errors.Is(err, control.ErrStore) {
 			return err
 		}
+		for _, note := range rep.Notes {
+			r.log.Warn("setting of the tenant", "control", name, "note", note)
+		}
 		if err == nil && rep.Again {
 			err = errNotShown
 		}

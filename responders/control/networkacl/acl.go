@@ -17,7 +17,20 @@ import (
 //	portcullis:v1 inst=9f3c2a exp=2026-11-21T10:00Z managed while an attack lasts, do not edit
 const tagFormat = "2006-01-02T15:04Z"
 
-func (c *Control) tagPrefix() string { return "portcullis:v1 inst=" + c.instance + " " }
+func (c *Control) tagPrefix() string { return anyTag + c.instance + " " }
+
+// anyTag begins the tag of every installation.
+const anyTag = "portcullis:v1 inst="
+
+// tellOthers says which network ACLs another installation holds or a lost store
+// left behind: they are nobody's here to take back.
+func (c *Control) tellOthers(all []auth0.NetworkACL, rep *control.Report) {
+	for _, a := range all {
+		if strings.HasPrefix(a.Description, anyTag) && !strings.HasPrefix(a.Description, c.tagPrefix()) {
+			rep.Notes = append(rep.Notes, fmt.Sprintf("network ACL %s is of another installation, or of a store that was lost: left alone (%s)", a.ID, a.Description))
+		}
+	}
+}
 
 // find returns our ACL, nil when there is none, and copies of it that a request
 // with unknown outcome left behind. An ACL that was yielded is ours no more.

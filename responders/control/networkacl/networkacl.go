@@ -91,6 +91,9 @@ func (c *Control) Reconcile(ctx context.Context, holds []*hold.Hold, now time.Ti
 	if err != nil {
 		return rep, fmt.Errorf("read network ACLs: %w", err)
 	}
+	if !c.looked {
+		c.tellOthers(all, &rep)
+	}
 	ours, copies := c.find(all, &m)
 	if ours != nil && !isOurShape(ours) {
 		m.yield(ours, active, &rep)
