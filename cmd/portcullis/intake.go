@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/gob"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,6 +44,9 @@ type intake struct {
 	do       chan func()
 	gone     chan struct{} // closed when nothing is taken any more
 	position uint64
+	// doubt is that an append has failed: what was to be written may be in the
+	// journal all the same, past position.
+	doubt bool
 
 	fresh   int // events since the last snapshot
 	saving  sync.WaitGroup
@@ -132,6 +137,7 @@ func storeTrouble(err error) bool {
 // run owns the engine until ctx ends, and then takes in what waits and saves.
 func (in *intake) run(ctx context.Context) error {
 	defer close(in.gone)
+	whole := context.WithoutCancel(ctx) // an append that is cut short may have been written or not
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
@@ -149,7 +155,7 @@ func (in *intake) run(ctx context.Context) error {
 				}
 			}
 		case d := <-in.queue:
-			in.take(ctx, d)
+			in.take(whole, d)
 		case f := <-in.do:
 			f()
 		case <-ticker.C:
@@ -205,7 +211,7 @@ func (in *intake) takeRun(ctx context.Context, group []*delivery) error {
 				continue
 			}
 			inGroup[ev.ID] = true
-			raws = append(raws, ev.Raw())
+			raws = append(raws, journaled(ev))
 			fresh = append(fresh, ev)
 		}
 	}
@@ -213,14 +219,24 @@ func (in *intake) takeRun(ctx context.Context, group []*delivery) error {
 		seq, err := in.life.t.daemon.journal.AppendBundle(ctx, in.life.t.name, journal.Bundle{Arrived: now, Clock: in.engine.Clock(), Source: source, Events: raws})
 		in.note(err)
 		if err != nil {
+			in.doubt = true
 			return fmt.Errorf("journal %d events: %w", len(raws), err)
+		}
+		if in.doubt {
+			replayed, err := in.life.replay(ctx, time.Time{})
+			in.fresh += replayed
+			if err != nil {
+				return fmt.Errorf("evaluate what was journaled in spite of an error: %w", err)
+			}
+			in.doubt = false
 		}
 		in.position = seq
 		in.counts.Bundles++
 	}
 	for _, ev := range fresh {
-		in.seen.Seen(ev.ID)
-		in.engine.Ingest(ev)
+		if !in.seen.Seen(ev.ID) {
+			in.engine.Ingest(ev)
+		}
 		if in.life.t.changesSetting(ev) {
 			in.life.responder.Poke()
 		}
@@ -235,6 +251,20 @@ func (in *intake) takeRun(ctx context.Context, group []*delivery) error {
 		in.life.t.monitors[source].Observe(d.batch, now)
 	}
 	return nil
+}
+
+// journaled is an event as the journal holds it. Where its envelope alone bears
+// the log_id it keeps one: a recovery must know the event by the same id.
+func journaled(ev *logstream.Event) []byte {
+	raw := ev.Raw()
+	if bytes.Contains(raw, []byte(`"`+ev.ID+`"`)) {
+		return raw
+	}
+	id, err := json.Marshal(ev.ID)
+	if err != nil {
+		return raw // a string always can be written
+	}
+	return slices.Concat([]byte(`{"log_id":`), id, []byte(`,"data":`), raw, []byte(`}`))
 }
 
 // note keeps why the journal cannot be written, and says so once.

@@ -87,7 +87,31 @@ func (l *life) recover(ctx context.Context) error {
 	if any && in.position > 0 && first > in.position+1 {
 		l.t.log.Warn("events that came after the snapshot may have run out of the journal's retention", "snapshot_at", in.position, "journal_from", first)
 	}
-	start, events := time.Now(), 0
+	start := time.Now()
+	events, err := l.replay(ctx, since)
+	if err != nil {
+		return fmt.Errorf("recover from the journal: %w", err)
+	}
+	in.fresh = events // the next start need not replay them again
+	kept, err := l.incidents.alerts(ctx)
+	if err != nil {
+		return fmt.Errorf("read the alerts that were answered: %w", err)
+	}
+	for _, a := range kept {
+		l.unanswered.kept(a)
+	}
+	l.t.feed.remember(kept)
+	in.publish()
+	if events > 0 || in.position > 0 {
+		l.t.log.Info("recovered", "events_replayed", events, "position", in.position, "open_alerts", len(in.engine.OpenAlerts()), "took", time.Since(start).Round(time.Millisecond))
+	}
+	return nil
+}
+
+// replay evaluates what the journal has past the intake's position and arrived
+// since then, and was not seen.
+func (l *life) replay(ctx context.Context, since time.Time) (events int, err error) {
+	in := l.intake
 	err = l.t.daemon.journal.ReplayBundles(ctx, l.t.name, in.position, since, func(b journal.Bundle) error {
 		if !b.Clock.IsZero() {
 			in.engine.Advance(b.Clock)
@@ -105,22 +129,7 @@ func (l *life) recover(ctx context.Context) error {
 		in.position = b.Seq
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("recover from the journal: %w", err)
-	}
-	kept, err := l.incidents.alerts(ctx)
-	if err != nil {
-		return fmt.Errorf("read the alerts that were answered: %w", err)
-	}
-	for _, a := range kept {
-		l.unanswered.kept(a)
-	}
-	l.t.feed.remember(kept)
-	in.publish()
-	if events > 0 || in.position > 0 {
-		l.t.log.Info("recovered", "events_replayed", events, "position", in.position, "open_alerts", len(in.engine.OpenAlerts()), "took", time.Since(start).Round(time.Millisecond))
-	}
-	return nil
+	return events, err
 }
 
 // loadSnapshot restores the latest snapshot; nil when there is none.

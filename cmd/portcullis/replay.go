@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -30,6 +29,9 @@ type replayFlags struct {
 	workers                         int
 }
 
+// maxWorkers is far above the cores that could keep so many busy.
+const maxWorkers = 256
+
 func newReplay(std stdio) *cobra.Command {
 	var f replayFlags
 	cmd := &cobra.Command{
@@ -41,7 +43,8 @@ raised, one JSON object a line. The same events give the same alerts, whatever
 their order within the lateness of two minutes and however often they come.
 
 What cannot be read is told with file and line, counted, and kept in a
-dead-letter file; the rest goes on. --rules replaces the shipped rules.
+dead-letter file; the rest goes on. Events that count although a value in them
+is not what it should be are told too, and are not unreadable. --rules replaces the shipped rules.
 --respond adds what would have been done to whom; nothing is contacted.
 
 Exit codes: 0 all files were read (unreadable lines are told, not fatal),
@@ -53,6 +56,12 @@ Exit codes: 0 all files were read (unreadable lines are told, not fatal),
 			if len(files) == 0 {
 				return usage("replay needs the files to read, or - for standard input")
 			}
+			if f.workers < 0 || f.workers > maxWorkers {
+				return usage("--workers must be between 0 and %d", maxWorkers)
+			}
+			if err := keepInputs(std, f.letters, files); err != nil {
+				return err
+			}
 			return replay(cmd.Context(), std, f, files)
 		},
 	}
@@ -61,7 +70,7 @@ Exit codes: 0 all files were read (unreadable lines are told, not fatal),
 	cmd.Flags().BoolVar(&f.respond, "respond", false, "add what would have been done")
 	cmd.Flags().StringVar(&f.tenant, "tenant", "", "take all events as this `tenant`'s; else its name in each event counts")
 	cmd.Flags().StringVar(&f.letters, "dead-letter", "portcullis-dead-letter.jsonl", "`file` for what could not be read; made when needed")
-	cmd.Flags().IntVar(&f.workers, "workers", 0, "goroutines that decode; one for each core if 0")
+	cmd.Flags().IntVar(&f.workers, "workers", 0, "goroutines that decode, 256 at most; one for each core if 0")
 	addOutput(cmd, &f.output, "json", "table")
 	return cmd
 }
@@ -74,6 +83,7 @@ type replayer struct {
 	engines map[string]*detections.Engine
 	alerts  map[string]detections.Alert // the latest state of each, by tenant and id
 	rejects rejects
+	odd     odd
 }
 
 func replay(ctx context.Context, std stdio, f replayFlags, files []string) error {
@@ -100,13 +110,12 @@ func replay(ctx context.Context, std stdio, f replayFlags, files []string) error
 		f.tenant = cfg.Tenants[0].Name
 	}
 	r := &replayer{flags: f, content: content, cfg: cfg, engines: map[string]*detections.Engine{}, alerts: map[string]detections.Alert{},
-		rejects: rejects{std: std, path: f.letters}}
-	// Most of a replay is garbage at once: collect it seldom, within bounds.
-	defer debug.SetGCPercent(debug.SetGCPercent(400))
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(256 << 20))
+		rejects: rejects{std: std, path: f.letters}, odd: odd{std: std}}
+	// Most of a replay is garbage at once: collect it less often.
+	defer debug.SetGCPercent(debug.SetGCPercent(200))
 	start := time.Now()
 	bar := newProgress(std)
-	src := logstream.NewFile(files, logstream.FileOptions{Stdin: std.in, Workers: f.workers, Reject: r.rejects.add, Progress: bar.show})
+	src := logstream.NewFile(files, logstream.FileOptions{Stdin: std.in, Workers: f.workers, Reject: r.rejects.add, Odd: r.odd.add, Progress: bar.show})
 	readErr := src.Run(ctx, r.deliver)
 	bar.done()
 	for _, e := range r.engines {
@@ -288,8 +297,11 @@ func (r *replayer) summarise(std stdio, took time.Duration) {
 			failed[id] = detections.RuleError{Count: failed[id].Count + re.Count, Last: re.Last}
 		}
 	}
-	fmt.Fprintf(std.err, "%s in %.2f s, %s, %d duplicates, %d late, %d unreadable\n",
+	fmt.Fprintf(std.err, "%s in %.2f s, %s, %d duplicates among events that rules read, %d late, %d unreadable\n",
 		plural(int(s.Events), "event"), took.Seconds(), plural(len(r.alerts), "alert"), s.Duplicates, s.Late, r.rejects.count)
+	if r.odd.count > 0 {
+		fmt.Fprintf(std.err, "%s with odd values\n", plural(r.odd.count, "event"))
+	}
 	if s.Future > 0 {
 		fmt.Fprintf(std.err, "%s set aside: stamped in the future\n", plural(int(s.Future), "event"))
 	}
@@ -311,44 +323,6 @@ func sortedKeys[V any](m map[string]V) []string {
 	}
 	slices.Sort(out)
 	return out
-}
-
-// rejects tells what could not be read, and keeps it.
-type rejects struct {
-	std    stdio
-	path   string
-	file   *logstream.DeadLetter
-	count  int64
-	failed error
-}
-
-// maxTold bounds how many unreadable places are named one by one.
-const maxTold = 20
-
-func (j *rejects) add(r logstream.Reject) {
-	j.count++
-	switch {
-	case j.count <= maxTold:
-		fmt.Fprintln(j.std.err, r.String())
-	case j.count == maxTold+1:
-		fmt.Fprintf(j.std.err, "more places could not be read: they are in %s\n", j.path)
-	}
-	if j.file == nil && j.failed == nil {
-		j.file, j.failed = logstream.OpenDeadLetter(filepath.Clean(j.path))
-	}
-	if j.file == nil {
-		return
-	}
-	if err := j.file.Write(r); err != nil && j.failed == nil {
-		j.failed = err
-	}
-}
-
-func (j *rejects) close() error {
-	if j.file != nil {
-		j.failed = errors.Join(j.failed, j.file.Close())
-	}
-	return j.failed
 }
 
 // progress shows on a terminal how far a replay is.
