@@ -1,7 +1,8 @@
 package config
 
 import (
-	"gopkg.in/yaml.v3"
+	"path/filepath"
+	"slices"
 
 	"portcullis/detections"
 	"portcullis/internal/diag"
@@ -16,7 +17,8 @@ type Checked struct {
 }
 
 // Check loads a configuration with all it names, and files or folders beside
-// it; without either, the shipped content. The error is a [diag.Problems] with
+// it; without either, the shipped content. What the paths hold is checked
+// together: an id that stands in two of their files is found. The error is a [diag.Problems] with
 // every problem found.
 func Check(file string, paths []string) (Checked, error) {
 	var found Checked
@@ -45,50 +47,81 @@ func Check(file string, paths []string) (Checked, error) {
 	if file != "" || len(paths) == 0 {
 		found.Rules, found.Policies = len(content.Rules.Rules), len(content.Policies)
 	}
-	for _, p := range paths {
-		files, err := ReadPath(p)
-		if err != nil {
-			return found, err
-		}
-		for _, f := range files {
-			if other := add(checkFile(f, content, &found)); other != nil {
-				return found, other
-			}
-		}
+	given, missing := collectOnce(paths)
+	problems = append(problems, missing...)
+	sorted, err := sortFiles(given)
+	if other := add(err); other != nil {
+		return found, other
 	}
-	return found, problems.Err()
-}
-
-// checkFile checks one file for what its first document shows it to be.
-func checkFile(f detections.File, content *Loaded, found *Checked) error {
-	docs, problems := yamldoc.Documents(diag.NewSource(f.Name, f.Data))
-	if len(problems) > 0 {
-		return problems.Err()
-	}
-	has := func(keys ...string) bool {
-		for _, k := range keys {
-			if len(docs) > 0 && docs[0].Kind == yaml.MappingNode && child(docs[0], k) != nil {
-				return true
-			}
-		}
-		return false
-	}
-	switch {
-	case has("tenants"):
+	for _, f := range sorted.configs {
 		found.Configs++
 		cfg, err := parse(f.Name, f.Data)
-		if err != nil {
-			return err
+		if other := add(err); other != nil {
+			return found, other
+		}
+		if cfg == nil {
+			continue
 		}
 		found.Warnings = append(found.Warnings, cfg.Warnings...)
-		_, err = LoadContent(cfg)
-		return err
-	case has("when", "do") && !has("where"):
-		policies, err := responders.LoadPolicies([]detections.File{f}, content.Checkers())
-		found.Policies += len(policies)
-		return err
+		named, err := LoadContent(cfg)
+		if other := add(err); other != nil {
+			return found, other
+		}
+		if file == "" && len(sorted.configs) == 1 {
+			content = named // its lists are the ones that rules beside it name
+		}
 	}
-	set, err := detections.Load([]detections.File{f}, content.Lists)
-	found.Rules += len(set.Rules)
-	return err
+	if len(sorted.rules) > 0 {
+		set, err := detections.Load(sorted.rules, content.Lists)
+		if other := add(err); other != nil {
+			return found, other
+		}
+		found.Rules += len(set.Rules)
+	}
+	policies, err := responders.LoadPolicies(sorted.policies, content.Checkers())
+	if other := add(err); other != nil {
+		return found, other
+	}
+	found.Policies += len(policies)
+	problems.Sort()
+	return found, slices.Compact(problems).Err()
+}
+
+// collectOnce reads files and folders, each file once.
+func collectOnce(paths []string) ([]detections.File, diag.Problems) {
+	files, problems := collect("", false, paths)
+	seen := map[string]bool{}
+	return slices.DeleteFunc(files, func(f detections.File) bool {
+		name := filepath.Clean(f.Name)
+		defer func() { seen[name] = true }()
+		return seen[name]
+	}), problems
+}
+
+// sortedFiles is files by what they hold.
+type sortedFiles struct{ configs, policies, rules []detections.File }
+
+// sortFiles tells files apart by the keys of their first document. The error
+// is a [diag.Problems] with those that are not YAML.
+func sortFiles(files []detections.File) (sortedFiles, error) {
+	var out sortedFiles
+	var problems diag.Problems
+	for _, f := range files {
+		docs, ps := yamldoc.Documents(diag.NewSource(f.Name, f.Data))
+		if problems = append(problems, ps...); len(ps) > 0 {
+			continue
+		}
+		has := func(keys ...string) bool {
+			return len(docs) > 0 && slices.ContainsFunc(keys, func(k string) bool { return child(docs[0], k) != nil })
+		}
+		switch {
+		case has("tenants"):
+			out.configs = append(out.configs, f)
+		case has("when", "do") && !has("where"):
+			out.policies = append(out.policies, f)
+		default:
+			out.rules = append(out.rules, f)
+		}
+	}
+	return out, problems.Err()
 }

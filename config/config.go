@@ -123,6 +123,10 @@ type Slack struct {
 // DefaultPollEvery is how long poll waits after the newest page.
 const DefaultPollEvery = 2 * time.Second
 
+// minPollEvery is the least wait that a file may set. Auth0 asks for no less
+// than two seconds.
+const minPollEvery = 500 * time.Millisecond
+
 func defaults() *Config {
 	return &Config{
 		Store:    Store{Dir: "./data"},

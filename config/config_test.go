@@ -149,6 +149,7 @@ slack: {channel: "#x"}
 		"portcullis.yaml:14:32: tenants.modes.credential-attack: unknown mode prpose (did you mean propose?)",
 		"portcullis.yaml:15:5: tenants: one of client_secret_env, client_secret_file, private_key_file is missing",
 		"portcullis.yaml:16:12: tenants.name: the name two is given twice",
+		"portcullis.yaml:16:25: tenants.domain: two.auth0.com is already given to tenant two on line 15",
 		`portcullis.yaml:17:36: rules.lists.trusted_networks: "203.0.113.0/99" is not a network`,
 		"portcullis.yaml:18:8: slack: one of bot_token_env, bot_token_file is missing",
 	}, heads(t, err))
@@ -170,6 +171,8 @@ func TestOtherFilesAreRefusedKindly(t *testing.T) {
 func TestBaseURLsLeadOnlyToThisMachine(t *testing.T) {
 	for url, ok := range map[string]bool{
 		"http://127.0.0.1:9000": true, "http://[::1]:9000": true, "http://localhost:9000": true, "https://127.0.0.9": true,
+		"http://127.0.0.1:9000/": true, "http://127.0.0.1:70000": false, "http://127.0.0.1:0": false, "http://127.0.0.1/api": false, "http://127.0.0.1?": false,
+		"http://127.0.0.1/?a=b": false, "http://127.0.0.1#": false, "http://u:p@127.0.0.1": false, "http://:9000": false,
 		"http://10.0.0.1": false, "http://127.0.0.1.evil.example": false, "http://localhost.evil.example": false, "http://user@evil.example": false,
 		"http://127.0.0.1@evil.example": false, "ftp://127.0.0.1": false, "127.0.0.1:9000": false, "http://0.0.0.0": false, "http://": false,
 	} {

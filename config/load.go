@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -100,6 +101,9 @@ func (c *Config) check(d *yamldoc.Decoder) {
 	if n := child(c.node, "tenants"); n != nil && n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
 		d.Report(n, "tenants", "name at least one tenant")
 	}
+	if dir := child(child(c.node, "store"), "dir"); dir != nil && dir.Kind == yaml.ScalarNode && dir.Tag == "!!str" && strings.TrimSpace(dir.Value) == "" {
+		d.Report(dir, "store.dir", "is empty").Hint = "name a folder, for instance ./data, or remove the key"
+	}
 	if c.Store.NATS != "" && child(child(c.node, "store"), "dir") != nil {
 		d.Report(at(c.node, "store", "nats"), "store", "give dir or nats, not both")
 	}
@@ -107,6 +111,7 @@ func (c *Config) check(d *yamldoc.Decoder) {
 		d.Report(at(c.node, "store", "creds_file"), "store.creds_file", "has no effect without nats")
 	}
 	names, paths := map[string]bool{}, map[string]string{}
+	places := map[string]int{} // index of the tenant at each domain and server
 	for i := range c.Tenants {
 		t := &c.Tenants[i]
 		if t.node == nil {
@@ -117,6 +122,7 @@ func (c *Config) check(d *yamldoc.Decoder) {
 		}
 		names[t.Name] = true
 		t.check(d)
+		c.checkPlaces(d, i, places)
 		if w := t.Logs.Webhook; w != nil {
 			n := at(t.node, "logs", "webhook", "path")
 			if c.HTTP == nil {
@@ -151,6 +157,43 @@ func (c *Config) check(d *yamldoc.Decoder) {
 	c.warn()
 }
 
+// checkPlaces refuses a tenant that is already another's: two writers on one
+// tenant would take each other's changes for a person's.
+func (c *Config) checkPlaces(d *yamldoc.Decoder, i int, places map[string]int) {
+	t := &c.Tenants[i]
+	for _, p := range []struct{ key, value, place string }{
+		{"domain", t.Domain, strings.ToLower(t.Domain)},
+		{"custom_domain", t.CustomDomain, strings.ToLower(t.CustomDomain)},
+		{"base_url", t.BaseURL, server(t.BaseURL)},
+	} {
+		if p.place == "" {
+			continue
+		}
+		first, taken := places[p.place]
+		switch {
+		case !taken:
+			places[p.place] = i
+		case first != i:
+			n := at(t.node, p.key)
+			d.Report(n, "tenants."+p.key, "%s is already given to tenant %s on line %d", p.value, c.Tenants[first].Name, c.Tenants[first].node.Line).
+				Hint = "protect a tenant once: put both blocks into one"
+		}
+	}
+}
+
+// server is the host and port of a base URL, to compare; "" when it is none.
+func server(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil || u.Hostname() == "" {
+		return ""
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return "//" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+}
+
 var network = regexp.MustCompile(`^[0-9a-fA-F:.]+/[0-9]+$`)
 
 func looksLikeNetwork(s string) bool { return network.MatchString(s) }
@@ -163,13 +206,18 @@ func (t *Tenant) check(d *yamldoc.Decoder) {
 		report("name", "%q must be lower-case words joined by hyphens", t.Name)
 	}
 	for key, v := range map[string]string{"domain": t.Domain, "custom_domain": t.CustomDomain} {
-		if v != "" && !hostName.MatchString(v) {
+		if _, err := netip.ParseAddr(v); err == nil {
+			report(key, "%q is an address, not a host name", v).Hint = "write the tenant's domain, for instance acme.eu.auth0.com"
+		} else if v != "" && !hostName.MatchString(v) {
 			report(key, "%q is not a host name", v).Hint = "write it without https:// and without a path, for instance acme.eu.auth0.com"
 		}
 	}
 	oneOf(d, t.node, "tenants", map[string]string{"client_secret_file": t.SecretFile, "client_secret_env": t.SecretEnv, "private_key_file": t.KeyFile})
 	if t.BaseURL != "" {
-		loopbackURL(d, at(t.node, "base_url"), "tenants.base_url", t.BaseURL)
+		n := at(t.node, "base_url")
+		if u := loopbackURL(d, n, "tenants.base_url", t.BaseURL); u != nil && u.Path != "" && u.Path != "/" {
+			d.Report(n, "tenants.base_url", "has the path %s: only a host and a port belong here", u.Path).Hint = "write for instance http://127.0.0.1:9000"
+		}
 	}
 	if t.Mode == "" {
 		t.Mode = responders.Observe
@@ -222,6 +270,9 @@ func (t *Tenant) checkLogs(d *yamldoc.Decoder, report func(key, format string, a
 	if p.Every == 0 {
 		p.Every = DefaultPollEvery
 	}
+	if p.Every < minPollEvery {
+		report("logs.poll.every", "%s is too often", p.Every).Hint = "Auth0 asks for 2s or more between requests: write every: 2s"
+	}
 	if p.Start == "" {
 		p.Start = "now"
 	}
@@ -258,17 +309,31 @@ func oneOf(d *yamldoc.Decoder, n *yaml.Node, key string, values map[string]strin
 }
 
 // loopbackURL refuses a base URL that leads anywhere but to this machine: it
-// would send credentials to a host that is not the tenant.
-func loopbackURL(d *yamldoc.Decoder, n *yaml.Node, key, raw string) {
+// would send credentials to a host that is not the tenant. It returns nil when
+// it reported something.
+func loopbackURL(d *yamldoc.Decoder, n *yaml.Node, key, raw string) *url.URL {
+	bad := func(format string, args ...any) *url.URL {
+		d.Report(n, key, format, args...).Hint = "write for instance http://127.0.0.1:9000"
+		return nil
+	}
 	u, err := url.Parse(raw)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		d.Report(n, key, "%q is not a URL", raw).Hint = "write for instance http://127.0.0.1:9000"
-		return
+	switch {
+	case strings.Contains(raw, "@"): // not shown: it may hold a password
+		return bad("must not hold a user name or a password")
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		return bad("%q is not a URL", raw)
+	case strings.ContainsAny(raw, "?#"):
+		return bad("must not hold a query or a fragment")
+	}
+	if port, err := strconv.ParseUint(u.Port(), 10, 16); u.Port() != "" && (err != nil || port == 0) {
+		return bad("%s is no port: they go from 1 to 65535", u.Port())
 	}
 	host := u.Hostname()
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		d.Report(n, key, "leads to %s: it is only for a simulation on this machine", host).Hint = "remove it; the real one is found by itself"
+		return nil
 	}
+	return u
 }
 
 // playbooks are the names that modes may hold beside policies. This version

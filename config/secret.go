@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"log/slog"
@@ -40,19 +41,27 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(hidden) }
 // whichever is named.
 func readSecret(file, env string) (Secret, error) {
 	if env != "" {
-		v := strings.TrimSpace(os.Getenv(env))
-		if v == "" {
-			return Secret{}, fmt.Errorf("the environment variable %s is not set", env)
-		}
-		return Secret{&v}, nil
+		return newSecret(os.Getenv(env), "the environment variable "+env, "is not set")
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return Secret{}, fmt.Errorf("read the secret: %w", err)
 	}
-	v := strings.TrimSpace(string(data))
+	return newSecret(string(data), "the file "+file, "is empty")
+}
+
+// byteOrderMark is what some editors put at the start of a file.
+const byteOrderMark = "\ufeff"
+
+// newSecret takes a secret out of the text around it; empty says what is wrong
+// when there is none.
+func newSecret(text, source, empty string) (Secret, error) {
+	v := strings.TrimSpace(strings.TrimPrefix(text, byteOrderMark))
 	if v == "" {
-		return Secret{}, fmt.Errorf("the file %s is empty", file)
+		return Secret{}, fmt.Errorf("%s %s", source, empty)
+	}
+	if strings.ContainsAny(v, "\r\n") {
+		return Secret{}, fmt.Errorf("%s holds more than one line: put the secret alone on one line", source)
 	}
 	return Secret{&v}, nil
 }
@@ -79,7 +88,7 @@ func (c *Config) PrivateKey(t *Tenant) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("private key of tenant %s: %w", t.Name, err)
 	}
-	return data, nil
+	return bytes.TrimPrefix(data, []byte(byteOrderMark)), nil
 }
 
 // BotToken reads Slack's bot token.

@@ -13,3 +13,9 @@ func StateBesideIDs(e *Engine) ([]byte, error) {
 	other.dedupe = logstream.NewDedupe(0)
 	return other.Snapshot()
 }
+
+// What the members of an event hold.
+var (
+	TextFields    = textFields
+	MappingFields = mappingFields
+)

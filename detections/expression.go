@@ -63,8 +63,9 @@ type translator struct {
 }
 
 type exprProblem struct {
-	loc file.Location
-	msg string
+	loc  file.Location
+	msg  string
+	hint string // what to do, optional
 }
 
 func newTranslator(params map[string]any, lists Lists) *translator {
@@ -72,8 +73,15 @@ func newTranslator(params map[string]any, lists Lists) *translator {
 }
 
 func (t *translator) fail(n ast.Node, format string, args ...any) ast.Node {
-	t.problems = append(t.problems, exprProblem{n.Location(), fmt.Sprintf(format, args...)})
+	t.problems = append(t.problems, exprProblem{loc: n.Location(), msg: fmt.Sprintf(format, args...)})
 	return &ast.NilNode{}
+}
+
+// failHint is fail with one argument of the message, and what to do.
+func (t *translator) failHint(n ast.Node, format, what, hint string) ast.Node {
+	out := t.fail(n, format, what)
+	t.problems[len(t.problems)-1].hint = hint
+	return out
 }
 
 // config holds what expr must know. Functions that read a clock are disabled:
@@ -144,7 +152,9 @@ func (t *translator) operand(text string) *program {
 func (t *translator) report(d *yamldoc.Decoder, text yamldoc.Text, key string) {
 	for _, p := range t.problems {
 		d.ReportAt(text, p.loc.From, max(p.loc.To, p.loc.From+1), key, "%s", p.msg)
-		if last := &d.Problems[len(d.Problems)-1]; p.msg == endsEarly && strings.Contains(d.Src.Line(last.Line), " #") {
+		last := &d.Problems[len(d.Problems)-1]
+		last.Hint = p.hint
+		if p.msg == endsEarly && strings.Contains(d.Src.Line(last.Line), " #") {
 			last.Hint = "a # after a space begins a comment: put the expression in quotes"
 		}
 	}
@@ -175,6 +185,9 @@ func (t *translator) cond(n ast.Node, negate bool) ast.Node {
 			return t.matches(n, negate)
 		case "in":
 			if l, ok := t.list(n.Right); ok {
+				if what := t.neverListed(n.Left); what != "" {
+					return t.failHint(n.Left, "a list holds texts: %s is never in one", what, "write texts in quotes, or use == to compare")
+				}
 				return at(n, call(pick(negate, "__not_listed", "__listed"), t.value(n.Left), l))
 			}
 			return at(n, call(pick(negate, "__not_in", "__in"), t.value(n.Left), t.value(n.Right)))
@@ -184,30 +197,10 @@ func (t *translator) cond(n ast.Node, negate bool) ast.Node {
 			}
 		}
 	}
-	if what := noCondition(n); what != "" {
-		return t.fail(n, "a condition is needed, not %s", what)
+	if what := t.noCondition(n); what != "" {
+		return t.failHint(n, "a condition is needed, not %s", what, "compare it with something, for instance type == \"fp\" or count() > 5")
 	}
 	return at(n, call(pick(negate, "__false", "__true"), t.value(n)))
-}
-
-// noCondition names what can be neither true nor false; "" for the rest.
-func noCondition(n ast.Node) string {
-	switch n := n.(type) {
-	case *ast.IntegerNode, *ast.FloatNode:
-		return "a number"
-	case *ast.StringNode:
-		return "a text"
-	case *ast.NilNode:
-		return "nil"
-	case *ast.ArrayNode, *ast.MapNode:
-		return "a collection"
-	case *ast.BinaryNode:
-		switch n.Operator {
-		case "+", "-", "*", "/", "%", "**", "^":
-			return "the result of " + n.Operator
-		}
-	}
-	return ""
 }
 
 func (t *translator) matches(n *ast.BinaryNode, negate bool) ast.Node {

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"gopkg.in/yaml.v3"
 
@@ -149,6 +151,17 @@ func (r *Rule) check(d *yamldoc.Decoder) {
 		d.Report(at("severity"), "severity", "unknown severity %s%s", r.Severity, diag.DidYouMean(string(r.Severity), names)).
 			Hint = "one of " + strings.Join(names, ", ")
 	}
+	for key, v := range map[string]string{"id": r.ID, "title": r.Title} {
+		if n := at(key); given(key) && n.Kind == yaml.ScalarNode && n.Tag == "!!str" && strings.TrimSpace(v) == "" {
+			d.Report(n, key, "is empty").Hint = "give it a value"
+		}
+	}
+	for key, v := range map[string]time.Duration{"window": r.Window, "quiet": r.Quiet} {
+		if v > 0 && v < minWindow {
+			d.Report(at(key), key, "is shorter than %s", minWindow).Hint = "write for instance " + key + ": 10m"
+		}
+	}
+	r.checkTests(d)
 	if r.MissingKey != "drop" && r.MissingKey != "group" {
 		d.Report(at("missing_key"), "missing_key", "must be drop or group")
 	}
@@ -184,12 +197,17 @@ func (r *Rule) check(d *yamldoc.Decoder) {
 
 // accepts reports why a value may not be given to the parameter.
 func (p Param) accepts(v any) error {
+	_, whole := p.Default.(int)
 	switch p.Default.(type) {
 	case int, float64:
 		n, ok := number(v)
 		switch {
 		case !ok:
 			return errors.New("must be a number")
+		case math.IsNaN(n) || math.IsInf(n, 0):
+			return errors.New("must be a number with an end")
+		case whole && n != math.Trunc(n):
+			return errors.New("must be a whole number, as the default is")
 		case p.Min != nil && n < *p.Min:
 			return fmt.Errorf("is under the least value, %v", *p.Min)
 		case p.Max != nil && n > *p.Max:

@@ -2,6 +2,7 @@ package detections_test
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -72,7 +73,8 @@ func TestAnAuthorsMistakeIsShownWhereItIs(t *testing.T) {
          ^`},
 		{"count of a number", rule(`where: type == "fp"`, agg+`having: count(1) > 2`), `r.yaml:7:15: r.having: a condition is needed, not a number
  7 | having: count(1) > 2
-                   ^`},
+                   ^
+ hint: compare it with something, for instance type == "fp" or count() > 5`},
 		{"a comment by mistake", rule(`where: any(details.x, # == "a")`), `r.yaml:4:21: r.where: the expression ends too early
  4 | where: any(details.x, # == "a")
                          ^
@@ -128,6 +130,25 @@ func TestEveryOtherMistakeIsNamed(t *testing.T) {
 		{rule(`where: "any(details.x, any(details.x, any(details.x, any(details.x, true))))"`), "predicates are nested more than 3 deep"},
 		{rule(`missing_key: grup`, fp), "4:14: r.missing_key: must be drop or group"},
 		{rule(`where: "` + strings.Repeat("(", 20000) + `"`), "is longer than 16384 characters"},
+		{rule(`where: type`), "4:8: r.where: a condition is needed, not type, a text"},
+		{rule(`where: data.user_id or type == "s"`), "4:13: r.where: a condition is needed, not user_id, a text"},
+		{rule(`where: not details`), "4:12: r.where: a condition is needed, not details, a collection"},
+		{rule(`where: details.x[*]`), "r.where: a condition is needed, not details.x[*], a collection"},
+		{rule(`where: is_mobile && lower(ip)`), "4:21: r.where: a condition is needed, not lower(), a text"},
+		{rule(`where: type ?? ip`), "r.where: a condition is needed, not type, a text"},
+		{rule(`where: -details.n`), "4:8: r.where: a condition is needed, not a number"},
+		{rule(`params: {n: {default: 1}}`, `where: params.n`), "5:15: r.where: a condition is needed, not params.n, a number"},
+		{rule(fp, agg+`having: count()`), "7:9: r.having: a condition is needed, not count(), a number"},
+		{rule(fp, agg+`having: count() > 1 && values(ip)`), "7:24: r.having: a condition is needed, not values(), a collection"},
+		{rule(fp, agg+`having: last(ip)`), "7:9: r.having: a condition is needed, not ip, a text"},
+		{rule(`where: 5 in lists.failed_login`), "4:8: r.where: a list holds texts: a number is never in one"},
+		{rule(`params: {n: {default: 1}}`, `where: params.n not in lists.failed_login`), "5:15: r.where: a list holds texts: params.n is never in one"},
+		{rule(fp, agg+`having: count() > 1`, `quiet: 500us`), "8:8: r.quiet: is shorter than 1s"},
+		{rule(fp, `window: 1ns`, `having: count() > 1`), "5:9: r.window: is shorter than 1s"},
+		{strings.Replace(rule(fp), "id: r", `id: ""`, 1), "1:5: id: is empty"},
+		{strings.Replace(rule(fp), "title: R", `title: " "`, 1), "2:8: r.title: is empty"},
+		{rule(`params: {n: {default: .nan}}`, fp, agg+`having: count() > params.n`), "4:13: r.params.n: default NaN must be a number with an end"},
+		{rule(fp, "tests:", "- name: x", "  events: ["+strings.Repeat("'100000 x {type: s}', ", 11)+"]", "  alerts: []"), "6:3: r.tests[0].events: has more than 1000000 events"},
 		{rule(`where: [a]`), "4:8: r.where: must be an expression, found a list"},
 		{"just text\n", `1:1: must be a mapping of keys to values, found the text "just text"`},
 		{"# nothing\n", "r.yaml: holds no rule"},
@@ -155,13 +176,16 @@ func TestAllProblemsOfAllFilesComeAtOnceAndGoodRulesAreKept(t *testing.T) {
 }
 
 func TestValuesOfParametersAreChecked(t *testing.T) {
-	set := load(t, rule(`params: {n: {default: 3, min: 2, max: 9}, s: {default: a}, b: {default: true}}`, `where: user_name == params.s && params.b`, agg+`having: count() > params.n`))
+	set := load(t, rule(`params: {n: {default: 3, min: 2, max: 9}, f: {default: 0.5}, s: {default: a}, b: {default: true}}`, `where: user_name == params.s && params.b`, agg+`having: count() > params.n * params.f`))
 	for _, tc := range []struct {
 		params map[string]any
 		want   string
 	}{
 		{map[string]any{"n": 2, "s": "x", "b": false}, ""},
-		{map[string]any{"n": 2.5}, ""},
+		{map[string]any{"n": 3.0, "f": 0.75}, ""},
+		{map[string]any{"n": 2.5}, "parameter n of rule r: 2.5 must be a whole number, as the default is"},
+		{map[string]any{"n": math.NaN()}, "parameter n of rule r: NaN must be a number with an end"},
+		{map[string]any{"f": math.Inf(1)}, "parameter f of rule r: +Inf must be a number with an end"},
 		{map[string]any{"n": 1}, "parameter n of rule r: 1 is under the least value, 2"},
 		{map[string]any{"n": 10}, "parameter n of rule r: 10 is over the greatest value, 9"},
 		{map[string]any{"n": "5"}, "parameter n of rule r: 5 must be a number"},
@@ -177,6 +201,15 @@ func TestValuesOfParametersAreChecked(t *testing.T) {
 		}
 	}
 	require.EqualError(t, set.CheckParams(map[string]map[string]any{"rr": {}}), "no rule is called rr (did you mean r?)")
+}
+
+func TestWhatMayBeTrueIsACondition(t *testing.T) {
+	for _, where := range []string{"true", "is_mobile", "not data.is_mobile", "details.x", `details["x"]`, "security_context.x", "type ?? is_mobile", "params.b",
+		"details.x[0]", "any(details.x, #)", "first(details.x)", `["a"] in lists.failed_login`, "details.n in lists.failed_login", `ip == "a" ? is_mobile : false`} {
+		require.Empty(t, problemsOf(t, rule("params: {b: {default: true}}", "where: '"+where+"'", agg+"having: params.b && last(is_mobile)")), where)
+	}
+	known := append(append([]string{"is_mobile"}, detections.TextFields...), detections.MappingFields...)
+	require.ElementsMatch(t, logstream.KnownFields(), known, "every field is known by what it holds")
 }
 
 func TestDeepAndLongExpressionsCompileQuickly(t *testing.T) {

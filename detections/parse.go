@@ -54,7 +54,7 @@ func markEach(text string) string {
 // parse reads an expression and reports what is wrong with its syntax.
 func (t *translator) parse(text string) (ast.Node, *conf.Config, bool) {
 	if len(text) > maxExpression {
-		t.problems = append(t.problems, exprProblem{file.Location{}, fmt.Sprintf("is longer than %d characters", maxExpression)})
+		t.problems = append(t.problems, exprProblem{msg: fmt.Sprintf("is longer than %d characters", maxExpression)})
 		return nil, nil, false
 	}
 	c := t.config()
@@ -86,9 +86,9 @@ func problemOf(err error) exprProblem {
 		if msg == "unexpected token EOF" {
 			msg = endsEarly
 		}
-		return exprProblem{fe.Location, msg}
+		return exprProblem{loc: fe.Location, msg: msg}
 	}
-	return exprProblem{file.Location{}, err.Error()}
+	return exprProblem{msg: err.Error()}
 }
 
 const endsEarly = "the expression ends too early"

@@ -68,5 +68,8 @@ type Param struct {
 // defaultQuiet is how long a match rule's alert stays open without a new event.
 const defaultQuiet = time.Hour
 
-// maxWindow bounds windows and quiet times.
-const maxWindow = 92 * 24 * time.Hour
+// minWindow and maxWindow bound windows and quiet times.
+const (
+	minWindow = time.Second
+	maxWindow = 92 * 24 * time.Hour
+)

@@ -54,7 +54,32 @@ type TestEvents struct {
 // testStart is when the events of a test begin, a Monday morning.
 var testStart = time.Date(2026, 1, 5, 10, 0, 0, 0, time.UTC)
 
-const maxBurst = 100_000
+// maxBurst and maxTestEvents bound the events of one burst and of one test.
+const (
+	maxBurst      = 100_000
+	maxTestEvents = 1_000_000
+)
+
+var errTooManyEvents = fmt.Errorf("has more than %d events", maxTestEvents)
+
+// checkTests reports tests whose bursts add up to more than a test may hold.
+func (r *Rule) checkTests(d *yamldoc.Decoder) {
+	tests := keyNode(r.node, "tests")
+	for i, t := range r.Tests {
+		if t.written() > maxTestEvents && i < len(tests.Content) {
+			d.Report(tests.Content[i], fmt.Sprintf("tests[%d].events", i), "%s", errTooManyEvents).Hint = "make the bursts smaller"
+		}
+	}
+}
+
+// written is the number of events that the test spells out.
+func (t Test) written() int {
+	n := 0
+	for _, te := range t.Events {
+		n += te.Count
+	}
+	return n
+}
 
 var burst = regexp.MustCompile(`(?s)^\s*(\d+)\s*[×x*]\s*(\{.*\})(?:\s+over\s+(\S+))?(?:\s+from\s+(\S+))?\s*$`)
 
@@ -205,19 +230,29 @@ func (s *RuleSet) runTest(r *Rule, t Test, fsys fs.FS) ([]Alert, error) {
 // expand writes the test's events out.
 func (t Test) expand(fsys fs.FS) ([]logstream.Event, error) {
 	var events []logstream.Event
+	written := t.written()
+	if written > maxTestEvents {
+		return nil, errTooManyEvents
+	}
 	if t.File != "" {
 		if fsys == nil {
 			return nil, errors.New("file: no folder to read " + t.File + " from")
 		}
-		data, err := fs.ReadFile(fsys, path.Clean(t.File))
+		name := path.Clean(t.File)
+		if !fs.ValidPath(name) {
+			return nil, fmt.Errorf("file: %s is outside the rule's folder: put the events beside the rule file", t.File)
+		}
+		data, err := fs.ReadFile(fsys, name)
 		if err != nil {
 			return nil, fmt.Errorf("read events: %w", err)
 		}
 		var bad error
 		logstream.DecodeAll(data, func(ev logstream.Event, err error) bool {
-			bad = err
+			if bad = err; bad == nil && len(events)+written >= maxTestEvents {
+				bad = errTooManyEvents
+			}
 			events = append(events, ev)
-			return err == nil
+			return bad == nil
 		})
 		if bad != nil {
 			return nil, fmt.Errorf("read events of %s: %w", t.File, bad)
@@ -270,23 +305,39 @@ func (t Test) compare(got []Alert) []string {
 				found = i
 				break
 			}
-			near = append(near, fmt.Sprintf("alert for %v: %s", a.Group, strings.Join(diffs, "; ")))
+			near = append(near, fmt.Sprintf("alert%s: %s", forGroup(a.Group), strings.Join(diffs, "; ")))
 		}
 		if found >= 0 {
 			left = append(left[:found], left[found+1:]...)
 			continue
 		}
-		msg := fmt.Sprintf("expected an alert for %v, none came", want.Group)
+		msg := fmt.Sprintf("expected an alert%s, none came", forGroup(want.Group))
 		if len(near) > 0 {
 			msg += " (" + strings.Join(near, " · ") + ")"
 		}
 		failures = append(failures, msg)
 	}
 	for _, a := range left {
-		failures = append(failures, fmt.Sprintf("unexpected alert for %v with %d events, opened %s after the start",
-			a.Group, a.Count, a.OpenedAt.Sub(testStart)))
+		failures = append(failures, fmt.Sprintf("unexpected alert%s with %d events, opened %s after the start",
+			forGroup(a.Group), a.Count, a.OpenedAt.Sub(testStart)))
 	}
 	return failures
+}
+
+// forGroup writes " for ip=198.51.100.7, user_id=…"; "" when there is no key.
+func forGroup(group map[string]string) string {
+	parts := make([]string, 0, len(group))
+	for _, k := range keys(group) {
+		v := group[k]
+		if v == "" || strings.ContainsAny(v, " ,=\"") || strconv.Quote(v) != `"`+v+`"` {
+			v = strconv.Quote(v)
+		}
+		parts = append(parts, k+"="+v)
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " for " + strings.Join(parts, ", ")
 }
 
 func (want ExpectAlert) differences(a Alert) []string {

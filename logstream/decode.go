@@ -144,7 +144,7 @@ func (d *decoder) record(i, depth int) int {
 	n := d.used
 	d.used++
 	l := &d.levels[n]
-	l.b, l.start, l.inner, l.fields = b, i, -1, l.fields[:0]
+	l.b, l.start, l.inner, l.other, l.fields = b, i, -1, 0, l.fields[:0]
 	i = skipSpace(b, i+1)
 	if i < len(b) && b[i] == '}' {
 		l.end = i + 1
@@ -171,11 +171,13 @@ func (d *decoder) record(i, depth int) int {
 				return -1
 			}
 			f.kind, f.valEnd = kindObject, uint32(i)
+			l.other |= 1 << min(len(l.fields), lastOther)
 		default:
 			if i, f.kind = d.s.value(i, depth); i < 0 {
 				return -1
 			}
 			f.valEnd = uint32(i)
+			l.other |= 1 << min(len(l.fields), lastOther)
 		}
 		l.fields = append(l.fields, f)
 		var done bool
@@ -189,13 +191,16 @@ func (d *decoder) record(i, depth int) int {
 	}
 }
 
+// lastOther is the last bit of the set of members that are no strings.
+const lastOther = 31
+
 func payloadName(k []byte) bool { return string(k) == "data" || string(k) == "detail" }
 
 // build makes the event whose payload is level n; its ID stays empty when the
 // payload has none.
 func (d *decoder) build(n int) Event {
 	l := &d.levels[n]
-	e := Event{src: l.b, start: uint32(l.start), end: uint32(l.end)}
+	e := Event{src: l.b, start: uint32(l.start), end: uint32(l.end), other: l.other}
 	e.escaped = bytes.IndexByte(e.Raw(), '\\') >= 0
 	if d.keep {
 		first := len(d.arena)

@@ -27,6 +27,7 @@ type level struct {
 	b          []byte
 	start, end int     // the object's bytes within b
 	fields     []field // offsets into b
+	other      uint32  // as in Event
 	inner      int     // index in fields of the member that holds the next level, or -1
 }
 

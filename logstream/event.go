@@ -45,6 +45,7 @@ type Event struct {
 	Clock TimeBasis
 
 	escaped bool   // the payload holds a backslash, so names and strings need unescaping
+	other   uint32 // bit i: member i is no string; the last bit: one from there on is not
 	src     []byte // what the event was decoded from, envelope and all
 	start   uint32 // the payload object is src[start:end]
 	end     uint32

@@ -17,7 +17,12 @@ type FileOptions struct {
 	BatchSize int          // most events in one batch; 512 if zero
 	Workers   int          // goroutines that decode; GOMAXPROCS if zero
 	Reject    func(Reject) // told what could not be decoded, in file order; nil drops it
-	Logger    *slog.Logger // discards if nil
+	// Odd is told of an event that is taken all the same although a value in it
+	// is not what it should be, in file order and before the event is delivered:
+	// Reason says which, Raw is the event without its envelope. Nil saves the
+	// checks.
+	Odd    func(Reject)
+	Logger *slog.Logger // discards if nil
 	// Progress is told after each batch how many bytes of the files on disk
 	// are done, compressed ones counted as they lie there. total is 0 when
 	// standard input is among the paths, as its size is not known.
@@ -29,7 +34,9 @@ type FileOptions struct {
 // The format is told from the content: JSON lines, one JSON array or
 // {"logs":[…]} of any size, or pretty-printed objects, each event in any
 // envelope, plain or compressed by gzip. What cannot be decoded becomes a
-// [Reject] and the rest goes on. Events that come twice are delivered twice.
+// [Reject] and the rest goes on; so do lines of a dead letter file (see
+// [DeadLetter]), all of one file together. Events that come twice are delivered
+// twice.
 type File struct {
 	paths []string
 	opts  FileOptions
@@ -59,8 +66,8 @@ func NewFile(paths []string, opts FileOptions) *File {
 // Run delivers every event of every file and returns nil at the end of the
 // last. It returns an error that names the file when one cannot be read, which
 // is tested for all of them first; an error of deliver, wrapped; or ctx's error
-// when that ends first. Deliver, Reject and Progress are called from Run's own
-// goroutine. A read of standard input that blocks does not hold up Run's
+// when that ends first. Deliver, Reject, Odd and Progress are called from Run's
+// own goroutine. A read of standard input that blocks does not hold up Run's
 // return.
 func (f *File) Run(ctx context.Context, deliver Deliver) error {
 	total, err := f.check()

@@ -27,12 +27,17 @@ type delivery struct {
 }
 
 func (o *delivery) chunk(ctx context.Context, c *chunk) error {
-	for i, r := range c.rejects {
-		if c.before[i] > 0 {
+	for _, n := range c.notices {
+		if n.before > 0 {
 			o.release(c.file)
 		}
-		o.reject(c.file, r, c.before[i] > 0)
+		if n.odd {
+			o.opts.Odd(n.Reject)
+			continue
+		}
+		o.reject(c.file, n.Reject, n.before > 0)
 	}
+	c.file.letters += c.letters
 	if len(c.events) > 0 {
 		o.release(c.file)
 		c.file.events += int64(len(c.events))
@@ -116,6 +121,17 @@ func (o *delivery) finish(f *fileState) {
 		o.tell(r)
 	}
 	o.release(f)
+	if f.letters > 0 {
+		o.tell(Reject{Source: f.name, Reason: lettersSkipped(f.letters)})
+	}
+}
+
+// lettersSkipped is the reason of a file that holds lines of a dead letter file.
+func lettersSkipped(n int64) error {
+	if n == 1 {
+		return errors.New("is a dead letter, not events: skipped 1 line")
+	}
+	return fmt.Errorf("is a dead letter, not events: skipped %d lines", n)
 }
 
 func (o *delivery) tell(r Reject) {

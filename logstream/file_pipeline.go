@@ -28,18 +28,27 @@ type chunk struct {
 
 	decoded chan struct{} // closed by the worker
 	events  []Event
-	rejects []Reject
-	before  []int // for each reject, how many of the events come before it
+	watch   bool  // for odd values
+	letters int64 // lines of a dead letter file, which are no events
+	notices []notice
 	arena   []field
+}
+
+// A notice is something to tell of a chunk.
+type notice struct {
+	Reject
+	before int  // how many of the chunk's events come before it
+	odd    bool // it is of the last of these, which is delivered all the same
 }
 
 // fileState is what the deliverer knows of one file.
 type fileState struct {
-	name   string
-	events int64
-	held   []Reject // those before the first event, see delivery.reject
-	muted  int64    // rejects before the first event that are not reported one by one
-	binary bool     // a held reject is no text
+	name    string
+	events  int64
+	letters int64    // lines of a dead letter file
+	held    []Reject // those before the first event, see delivery.reject
+	muted   int64    // rejects before the first event that are not reported one by one
+	binary  bool     // a held reject is no text
 }
 
 // A pipeline moves chunks between its stages. The channels hold as many as
@@ -65,7 +74,7 @@ func newPipeline(opts FileOptions) *pipeline {
 func (p *pipeline) blank() *chunk {
 	select {
 	case c := <-p.free:
-		*c = chunk{buf: c.buf[:0], events: c.events[:0], rejects: c.rejects[:0], before: c.before[:0], arena: c.arena[:0]}
+		*c = chunk{buf: c.buf[:0], events: c.events[:0], notices: c.notices[:0], arena: c.arena[:0]}
 		return c
 	default:
 		return &chunk{}
@@ -113,6 +122,7 @@ func (p *pipeline) decode(ctx context.Context) {
 			if !ok {
 				return
 			}
+			c.watch = p.opts.Odd != nil
 			d.chunk(c, p.opts.MaxLine)
 			close(c.decoded)
 		}
@@ -156,11 +166,20 @@ func (d *decoder) line(c *chunk, start, end, line, maxLine int) {
 	if len(b) > 0 && b[0] == '{' {
 		if e, n, err := d.event(b); err == nil && n == len(b) {
 			c.events = append(c.events, e)
+			if why := c.examine(); why != nil {
+				c.odd(line, why)
+			}
 			return
 		}
 	}
 	open := d.sequence(b, 0, &sink{
-		event: func(e Event) bool { c.events = append(c.events, e); return true },
+		event: func(e Event) bool {
+			c.events = append(c.events, e)
+			if why := c.examine(); why != nil {
+				c.odd(line, why)
+			}
+			return true
+		},
 		fault: func(from, to int, err error) bool {
 			if !c.tail || end < len(c.buf) {
 				c.reject(start+from, start+to, line, err)
@@ -183,7 +202,13 @@ func (d *decoder) document(c *chunk) {
 	}
 	open := d.sequence(c.buf, c.open, &sink{
 		stopAtClose: c.logs,
-		event:       func(e Event) bool { c.events = append(c.events, e); return true },
+		event: func(e Event) bool {
+			c.events = append(c.events, e)
+			if why := c.examine(); why != nil {
+				c.odd(at(c.place(&e)), why)
+			}
+			return true
+		},
 		fault: func(from, to int, err error) bool {
 			if !c.tail || to < len(c.buf) {
 				c.reject(from, to, at(from), err)
@@ -196,10 +221,37 @@ func (d *decoder) document(c *chunk) {
 	}
 }
 
+// examine tells what is odd about the event just added. A line of a dead letter
+// file is taken out again.
+func (c *chunk) examine() error {
+	e := &c.events[len(c.events)-1]
+	if e.Type == "" && e.isLetter() {
+		c.events = c.events[:len(c.events)-1]
+		c.letters++
+		return nil
+	}
+	if !c.watch {
+		return nil
+	}
+	return e.oddity()
+}
+
+// place returns where in buf an event's payload starts. What it was decoded
+// from is a slice of buf that reaches to the same end of memory.
+func (c *chunk) place(e *Event) int { return cap(c.buf) - cap(e.src) + int(e.start) }
+
+// odd notes what is odd about the event just added, which is on that line.
+func (c *chunk) odd(line int, reason error) {
+	e := &c.events[len(c.events)-1]
+	c.notices = append(c.notices, notice{odd: true, before: len(c.events), Reject: Reject{
+		Source: c.file.name, Line: line, Offset: c.offset + int64(c.place(e)), Reason: reason,
+		Raw: firstBytes(e.Raw()), Size: int64(len(e.Raw())),
+	}})
+}
+
 func (c *chunk) reject(start, end, line int, reason error) {
-	c.before = append(c.before, len(c.events))
-	c.rejects = append(c.rejects, Reject{
+	c.notices = append(c.notices, notice{before: len(c.events), Reject: Reject{
 		Source: c.file.name, Line: line, Offset: c.offset + int64(start), Reason: reason,
 		Raw: firstBytes(c.buf[start:end]), Size: int64(end - start),
-	})
+	}})
 }

@@ -382,7 +382,8 @@ func BenchmarkFile(b *testing.B) {
 			b.SetBytes(int64(n * (len(sampleLine) + 1)))
 			for b.Loop() {
 				got := 0
-				err := NewFile([]string{p}, FileOptions{Workers: workers}).Run(context.Background(), func(_ context.Context, batch Batch) error {
+				odd := func(r Reject) { b.Fatal(r) }
+				err := NewFile([]string{p}, FileOptions{Workers: workers, Odd: odd}).Run(context.Background(), func(_ context.Context, batch Batch) error {
 					for i := range batch.Events {
 						if batch.Events[i].Type == "fp" && !batch.Events[i].Time.IsZero() {
 							got++

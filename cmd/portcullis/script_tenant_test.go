@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -26,8 +27,8 @@ const tenantPast = 10 * time.Minute
 
 // cmdTenant starts a simulated tenant whose last ten minutes hold calm traffic
 // and, when asked for, an attack. Its clock then stands still. Each request is a
-// line of requests.log. It sets TENANT_URL, TENANT_DOMAIN, TENANT_CLIENT and
-// TENANT_SECRET, which is in the file secret too.
+// line of requests.log. It sets TENANT_URL, TENANT_LOCALHOST (the same by name),
+// TENANT_DOMAIN, TENANT_CLIENT and TENANT_SECRET, which is in the file secret too.
 func cmdTenant(ts *testscript.TestScript, neg bool, args []string) {
 	s := stateOf(ts)
 	if neg || s.tenant != nil {
@@ -58,6 +59,7 @@ func cmdTenant(ts *testscript.TestScript, neg bool, args []string) {
 	})
 	s.tenant = &scriptTenant{sim: sim}
 	ts.Setenv("TENANT_URL", srv.URL)
+	ts.Setenv("TENANT_LOCALHOST", strings.Replace(srv.URL, "127.0.0.1", "localhost", 1))
 	ts.Setenv("TENANT_DOMAIN", sim.Domain())
 	ts.Setenv("TENANT_CLIENT", tenantsim.DefaultClientID)
 	ts.Setenv("TENANT_SECRET", tenantsim.DefaultClientSecret)

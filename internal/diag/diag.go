@@ -5,7 +5,9 @@ package diag
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -56,10 +58,11 @@ func (p Problem) WithHint(format string, args ...any) Problem {
 	return p
 }
 
-// Head is the first line of a problem: place, key and message.
+// Head is the first line of a problem: place, key and message. What would
+// steer a terminal or turn the order of its letters is escaped.
 func (p Problem) Head() string {
 	var b strings.Builder
-	b.WriteString(p.File)
+	b.WriteString(escape(p.File))
 	if p.Line > 0 {
 		fmt.Fprintf(&b, ":%d", p.Line)
 		if p.Col > 0 {
@@ -68,9 +71,9 @@ func (p Problem) Head() string {
 	}
 	b.WriteString(": ")
 	if p.Key != "" {
-		b.WriteString(p.Key + ": ")
+		b.WriteString(escape(p.Key) + ": ")
 	}
-	b.WriteString(p.Msg)
+	b.WriteString(escape(p.Msg))
 	return b.String()
 }
 
@@ -100,7 +103,7 @@ func (p Problem) String() string {
 		}
 	}
 	if p.Hint != "" {
-		b.WriteString("\n hint: " + p.Hint)
+		b.WriteString("\n hint: " + escape(p.Hint))
 	}
 	return b.String()
 }
@@ -109,11 +112,39 @@ func expandTabs(s string) string { return strings.ReplaceAll(s, "\t", "    ") }
 
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == utf8.RuneError {
+		if steers(r) || r == utf8.RuneError {
 			return '·'
 		}
 		return r
 	}, s)
+}
+
+// steers reports whether r is a control character, a line or paragraph
+// separator, or a mark that changes the direction of the text around it.
+func steers(r rune) bool {
+	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || unicode.Is(unicode.Bidi_Control, r)
+}
+
+// escape writes out what steers, and bytes that are no UTF-8.
+func escape(s string) string {
+	if utf8.ValidString(s) && strings.IndexFunc(s, steers) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case steers(r):
+			quoted := strconv.QuoteRuneToASCII(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		default:
+			b.WriteRune(r)
+		}
+		i += n
+	}
+	return b.String()
 }
 
 // Problems are all the problems of one load. It is an error when not empty.

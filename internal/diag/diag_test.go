@@ -51,3 +51,9 @@ func TestTheNearestKnownWordIsProposed(t *testing.T) {
 	}
 	require.Empty(t, DidYouMean(strings.Repeat("a", 1<<20), known))
 }
+
+func TestNothingInAHeadSteersTheTerminal(t *testing.T) {
+	p := NewSource("a\x1b[2J\n.yaml", []byte("x\u202ey\u0085")).Problem(1, 1, 1, "k\u202e", "wrong \x07\u2066\xff é").WithHint("do\x1b")
+	require.Equal(t, `a\x1b[2J\n.yaml:1:1: k\u202e: wrong \a\u2066\xff é`, p.Head())
+	require.Equal(t, p.Head()+"\n 1 | x·y·\n     ^\n hint: do\\x1b", p.String())
+}
