@@ -20,7 +20,8 @@ type Config struct {
 	Policies Content       `yaml:"policies"`
 	Slack    *Slack        `yaml:"slack"`
 	Notify   []*yaml.Node  `yaml:"notify"`
-	Warnings diag.Problems `yaml:"-"` // keys that this version reads and does not use
+	Digest   string        `yaml:"digest"` // when the log is told how things stand, in the five fields of cron; never if absent
+	Warnings diag.Problems `yaml:"-"`      // keys that this version reads and does not use
 	dir      string        // of the file: relative paths start here
 	src      *diag.Source
 	node     *yaml.Node

@@ -288,3 +288,11 @@ func TestADisabledRuleIsGone(t *testing.T) {
 	require.Nil(t, l.Rules.Rule("sms-bombarding-user"))
 	require.NotNil(t, l.Rules.Rule("credential-stuffing-ip"))
 }
+
+func TestADigestNeedsASchedule(t *testing.T) {
+	const head = "tenants:\n  - {name: a, domain: a.eu.auth0.com, client_id: x, client_secret_env: S}\n"
+	_, err := parse("c.yaml", []byte(head+"digest: every morning\n"))
+	require.ErrorContains(t, err, "c.yaml:3:9: digest: \"every morning\" is no schedule")
+	_, err = parse("c.yaml", []byte(head+"digest: \"0 8 * * *\"\n"))
+	require.NoError(t, err)
+}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/robfig/cron/v3"
 	"gopkg.in/yaml.v3"
 
 	"portcullis/internal/diag"
@@ -152,6 +153,11 @@ func (c *Config) check(d *yamldoc.Decoder) {
 					d.Report(n, "rules.lists."+name, "%q is not a network", e).Hint = "write 203.0.113.0/24 or 2001:db8::/32"
 				}
 			}
+		}
+	}
+	if c.Digest != "" {
+		if _, err := cron.ParseStandard(c.Digest); err != nil {
+			d.Report(at(c.node, "digest"), "digest", "%q is no schedule: %s", c.Digest, err).Hint = `write the five fields of cron, for instance "0 8 * * *" for eight every morning`
 		}
 	}
 	c.warn()

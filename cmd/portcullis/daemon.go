@@ -122,6 +122,9 @@ func (d *daemon) run(ctx context.Context) error {
 	if d.http != nil {
 		guards.Go(func() error { return d.http.Run(guarding) })
 	}
+	if d.cfg.Digest != "" {
+		guards.Go(func() error { return d.runDigest(guarding) })
+	}
 	for _, t := range d.tenants {
 		guards.Go(func() error {
 			if err := t.guard(guarding); err != nil {

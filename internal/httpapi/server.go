@@ -102,7 +102,9 @@ func (s *Server) Addr() net.Addr { return s.ln.Addr() }
 // Run serves until ctx ends, and then lets requests under way finish for a
 // bounded time.
 func (s *Server) Run(ctx context.Context) error {
+	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
 		bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()
 		if err := s.srv.Shutdown(bound); err != nil {
@@ -110,13 +112,15 @@ func (s *Server) Run(ctx context.Context) error {
 			_ = s.srv.Close() // the listener is closed, only connections are left
 		}
 	})
-	defer stop()
 	var err error
 	if s.opts.CertFile != "" {
 		s.srv.TLSConfig = s.tlsConfig()
 		err = s.srv.ServeTLS(s.ln, "", "")
 	} else {
 		err = s.srv.Serve(s.ln)
+	}
+	if !stop() {
+		<-stopped // answers under way, which Serve does not wait for
 	}
 	if !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", s.ln.Addr(), err)
