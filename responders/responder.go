@@ -137,12 +137,8 @@ func New(ctx context.Context, t Tenant, policies []*Policy, controls map[string]
 // one alert that wait, the latest counts.
 func (r *Responder) Offer(c detections.Change) {
 	r.mu.Lock()
-	waiting, ok := r.pending[c.Alert.ID]
-	switch {
-	case !ok:
+	if _, waiting := r.pending[c.Alert.ID]; !waiting {
 		r.order = append(r.order, c.Alert.ID)
-	case waiting.Transition == detections.Opened && c.Transition == detections.Updated:
-		c.Transition = detections.Opened // that it opened was not answered yet
 	}
 	r.pending[c.Alert.ID] = c
 	r.mu.Unlock()
