@@ -24,6 +24,7 @@ var layout = map[string][]string{
 	"internal/auth0":     {},
 	"internal/httpapi":   {},
 	"internal/journal":   {},
+	"internal/schemagen": {},
 	"internal/tenantsim": {},
 	"cmd/portcullis":     {"logstream", "detections", "responders", "catalog", "config", "internal"},
 	"responders/hold":    {},
