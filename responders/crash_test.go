@@ -2,6 +2,7 @@ package responders
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"portcullis/detections"
 	"portcullis/internal/journal"
 	"portcullis/internal/tenantsim"
+	"portcullis/responders/hold"
 )
 
 // scene is a moment in the life of an attack: what is offered then, and what a
@@ -38,6 +40,63 @@ func lifeWith(human map[string]any) []scene {
 		{at: 90 * time.Minute},
 		{at: 95 * time.Minute},
 	}
+}
+
+// TestACrashBetweenADeedAndWhatItTellsRecordsItOnce kills the responder at every
+// write while an alert opens and grows, so also after the deed and before the
+// alert is saved, and has the next life go through the same again.
+func TestACrashBetweenADeedAndWhatItTellsRecordsItOnce(t *testing.T) {
+	j, err := journal.Open(t.Context(), journal.Options{Dir: t.TempDir(), NoSync: true})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, j.Close()) })
+	for _, late := range []bool{false, true} {
+		crashed, cuts := true, 0
+		for ; crashed; cuts++ {
+			w := newWorld(t, tenantsim.Options{})
+			w.journal, w.late = j, late
+			ip := fmt.Sprintf("198.51.100.%d", cuts+1)
+			play := func() {
+				for i, c := range []detections.Change{opened(alert(0, 41, ip)), updated(alert(time.Minute, 50, ip)), resolved(alert(time.Minute, 50, ip), 2*time.Minute)} {
+					c.Alert.ID = fmt.Sprintf("al_%d_%v", cuts, late)
+					w.r.Offer(c)
+					if err := w.r.step(w.ctx); err != nil {
+						require.True(t, w.fuse.blown, "change %d: %v", i, err)
+						return
+					}
+				}
+			}
+			require.NoError(t, w.boot(cuts))
+			play()
+			if crashed = w.fuse.blown; crashed {
+				require.NoError(t, w.boot(-1))
+				play()
+			}
+			w.srv.Close()
+		}
+		require.Greater(t, cuts, 10, "the whole life was cut")
+	}
+	deeds := map[string]int{}
+	require.NoError(t, j.ReadDeeds(t.Context(), "acme", func(_ uint64, _ time.Time, doc json.RawMessage) error {
+		var d struct {
+			Kind       string
+			Transition detections.Transition
+			Alert      detections.Alert
+			Hold       hold.Hold
+		}
+		require.NoError(t, json.Unmarshal(doc, &d))
+		if d.Kind == "alert" {
+			deeds[fmt.Sprintf("%s %s", d.Alert.ID, d.Transition)]++
+		}
+		if d.Kind == "hold" && !d.Hold.Confirmed {
+			deeds[fmt.Sprintf("%s begun", d.Hold.ID)]++
+		}
+		return nil
+	}))
+	require.NotEmpty(t, deeds)
+	for what, n := range deeds {
+		require.Equal(t, 1, n, what)
+	}
+	require.NoError(t, j.VerifyDeeds(t.Context()))
 }
 
 func ptr[T any](v T) *T { return &v }

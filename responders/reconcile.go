@@ -43,7 +43,7 @@ func (r *Responder) expire(ctx context.Context, now time.Time) error {
 			r.look(h.Control)
 		}
 		if h.State.Ended() {
-			if err := r.record(ctx, "hold", h, now); err != nil {
+			if err := r.record(ctx, "", "hold", h, now); err != nil {
 				return err
 			}
 		}
@@ -115,7 +115,7 @@ func (r *Responder) reconcile(ctx context.Context, now time.Time) error {
 // noteReconciled records, saves and tells what a reconciliation changed.
 func (r *Responder) noteReconciled(ctx context.Context, name string, mine []*hold.Hold, before map[string]hold.Hold, rep control.Report, failure error, now time.Time) error {
 	if len(rep.Changes) > 0 || len(rep.Notes) > 0 {
-		if err := r.opts.Record(ctx, map[string]any{"kind": "control", "control": name, "changes": rep.Changes, "notes": rep.Notes, "at": now}); err != nil {
+		if err := r.opts.Record(ctx, "", map[string]any{"kind": "control", "control": name, "changes": rep.Changes, "notes": rep.Notes, "at": now}); err != nil {
 			return fmt.Errorf("record change of %s: %w", name, err)
 		}
 	}
@@ -134,7 +134,7 @@ func (r *Responder) noteReconciled(ctx context.Context, name string, mine []*hol
 		}
 		l, loud := changeLine(was, h)
 		if l != (line{}) {
-			if err := r.record(ctx, "hold", h, now); err != nil {
+			if err := r.record(ctx, "", "hold", h, now); err != nil {
 				return err
 			}
 		}

@@ -23,7 +23,7 @@ const (
 func (r *Responder) handlePending(ctx context.Context, now time.Time) error {
 	r.mu.Lock()
 	order, pending := r.order, r.pending
-	r.order, r.pending = nil, map[string]detections.Change{}
+	r.order, r.pending = nil, map[string]offered{}
 	poked := r.poked
 	r.poked = false
 	r.mu.Unlock()
@@ -45,12 +45,19 @@ func (r *Responder) handlePending(ctx context.Context, now time.Time) error {
 
 // handle answers one change of an alert, as far as the stores and the thread:
 // what the holds ask for is done afterwards, once for all that came together.
-func (r *Responder) handle(ctx context.Context, c detections.Change, now time.Time) error {
+func (r *Responder) handle(ctx context.Context, o offered, now time.Time) error {
+	c := o.Change
 	tenant, policies, _ := r.settings()
-	if before, known := r.incidents.Holding(c.Alert.ID); known && addsNothing(alertOf(before, c.Alert.ID), c.Alert) {
+	before, known := r.incidents.Holding(c.Alert.ID)
+	if known && addsNothing(alertOf(before, c.Alert.ID), c.Alert) {
 		return nil // seen before a restart
 	}
 	in, rose := r.incidents.Apply(c)
+	if o.opened != nil && !known {
+		if err := r.recordAlert(ctx, detections.Opened, in.ID, *o.opened, now); err != nil {
+			return err
+		}
+	}
 	var lines []line
 	if rose {
 		lines = append(lines, line{head: c.Alert.Title + ": " + groupText(c.Alert)})
@@ -69,10 +76,24 @@ func (r *Responder) handle(ctx context.Context, c detections.Change, now time.Ti
 	in = r.incidents.SetResponses(in.ID, c.Alert.ID, responses)
 	r.asked[c.Alert.ID] = asked
 	a := alertOf(in, c.Alert.ID)
-	if err := r.opts.Record(ctx, map[string]any{"kind": "alert", "transition": c.Transition, "incident": in.ID, "alert": a, "at": now}); err != nil {
-		return fmt.Errorf("record alert %s: %w", c.Alert.ID, err)
+	if err := r.recordAlert(ctx, c.Transition, in.ID, a, now); err != nil {
+		return err
 	}
 	return r.tell(ctx, in, lines, rose, a)
+}
+
+// recordAlert records a transition of an alert. It is recorded before the alert is
+// saved, so that none is missing; killed between the two, the next life records
+// the same transition under the same id.
+func (r *Responder) recordAlert(ctx context.Context, tr detections.Transition, incident string, a detections.Alert, now time.Time) error {
+	id := fmt.Sprintf("alert %s %s", a.ID, tr)
+	if tr == detections.Updated {
+		id += fmt.Sprintf(" %d %d %s", a.Count, a.UpdatedAt.UnixMilli(), a.Severity)
+	}
+	if err := r.opts.Record(ctx, id, map[string]any{"kind": "alert", "transition": tr, "incident": incident, "alert": a, "at": now}); err != nil {
+		return fmt.Errorf("record alert %s: %w", a.ID, err)
+	}
+	return nil
 }
 
 // addsNothing reports whether an alert says nothing that is not known: after a
@@ -155,7 +176,8 @@ func (r *Responder) begin(ctx context.Context, h hold.Hold, now time.Time) (*hol
 		l = holdLine("Would hold", &h, "")
 	}
 	h.Expires = h.Until(h.Expires)
-	if err := r.record(ctx, "hold", &h, now); err != nil {
+	id := fmt.Sprintf("hold %s %s %d", h.ID, h.Mode, h.Evidence.UnixMilli())
+	if err := r.record(ctx, id, "hold", &h, now); err != nil {
 		return nil, l, err
 	}
 	if err := r.saveHold(ctx, &h); err != nil {
@@ -229,7 +251,7 @@ func (r *Responder) refuse(ctx context.Context, pl planned, c detections.Change,
 	}
 	h := pl.hold
 	h.Note = pl.why
-	if err := r.record(ctx, "refused", &h, now); err != nil {
+	if err := r.record(ctx, fmt.Sprintf("refused %s %d", key, h.Evidence.UnixMilli()), "refused", &h, now); err != nil {
 		return resp, line{}, err
 	}
 	r.refused[in][key] = true
@@ -243,8 +265,9 @@ func (r *Responder) refuse(ctx context.Context, pl planned, c detections.Change,
 	return resp, line{}, nil
 }
 
-func (r *Responder) record(ctx context.Context, kind string, h *hold.Hold, now time.Time) error {
-	if err := r.opts.Record(ctx, map[string]any{"kind": kind, "hold": h, "at": now}); err != nil {
+// record records what became of a hold; id as Record has it.
+func (r *Responder) record(ctx context.Context, id, kind string, h *hold.Hold, now time.Time) error {
+	if err := r.opts.Record(ctx, id, map[string]any{"kind": kind, "hold": h, "at": now}); err != nil {
 		return fmt.Errorf("record %s of hold %s: %w", kind, h.ID, err)
 	}
 	return nil

@@ -32,8 +32,9 @@ type Control interface {
 	Reconcile(ctx context.Context, holds []*hold.Hold, now time.Time) (control.Report, error)
 }
 
-// Record appends to the journal of what was decided and done.
-type Record func(ctx context.Context, doc any) error
+// Record appends to the journal of what was decided and done. A deed that has an
+// id is appended once: after a crash the same deed comes again under the same id.
+type Record func(ctx context.Context, id string, doc any) error
 
 // Options configures a Responder.
 type Options struct {
@@ -56,8 +57,8 @@ type Responder struct {
 	mu       sync.Mutex
 	tenant   Tenant
 	policies []*Policy
-	pending  map[string]detections.Change // the latest change of each alert
-	order    []string                     // ids in order of arrival
+	pending  map[string]offered // by alert
+	order    []string           // ids in order of arrival
 	feed     Feed
 	poked    bool
 	wake     chan struct{}
@@ -115,11 +116,11 @@ func New(ctx context.Context, t Tenant, policies []*Policy, controls map[string]
 		opts.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
 	if opts.Record == nil {
-		opts.Record = func(context.Context, any) error { return nil }
+		opts.Record = func(context.Context, string, any) error { return nil }
 	}
 	r := &Responder{
 		opts: opts, log: opts.Logger.With("tenant", t.Name), tenant: t, policies: policies, controls: controls, checkers: map[string]Checker{},
-		pending: map[string]detections.Change{}, wake: make(chan struct{}, 1), holds: map[string]*hold.Hold{},
+		pending: map[string]offered{}, wake: make(chan struct{}, 1), holds: map[string]*hold.Hold{},
 		outcomes: map[string][]Outcome{}, refused: map[string]map[string]bool{}, asked: map[string][]string{},
 		due: map[string]*dueState{}, told: map[string]State{}, moved: true,
 	}
@@ -133,14 +134,28 @@ func New(ctx context.Context, t Tenant, policies []*Policy, controls map[string]
 	return r, nil
 }
 
+// offered is what waits of one alert.
+type offered struct {
+	detections.Change                   // the latest
+	opened            *detections.Alert // as it opened, where that waited and was overtaken
+}
+
 // Offer hands over a change of an alert. It never blocks: of several changes of
-// one alert that wait, the latest counts.
+// one alert that wait, the latest counts. That the alert opened is recorded all
+// the same.
 func (r *Responder) Offer(c detections.Change) {
 	r.mu.Lock()
-	if _, waiting := r.pending[c.Alert.ID]; !waiting {
+	next := offered{Change: c}
+	switch before, waiting := r.pending[c.Alert.ID]; {
+	case !waiting:
 		r.order = append(r.order, c.Alert.ID)
+	case c.Transition == detections.Opened:
+	case before.Transition == detections.Opened:
+		next.opened = &before.Alert
+	default:
+		next.opened = before.opened
 	}
-	r.pending[c.Alert.ID] = c
+	r.pending[c.Alert.ID] = next
 	r.mu.Unlock()
 	r.wakeUp()
 }

@@ -284,7 +284,7 @@ func TestOfferCoalescesAndStopDrains(t *testing.T) {
 		require.NoError(t, err)
 		recorded := 0
 		r, err := New(t.Context(), Tenant{Name: "acme", Mode: Observe}, policies, nil, Options{Holds: memStore{}, Incidents: memStore{}, Budgets: memStore{},
-			Notifiers: []Notifier{w}, Record: func(context.Context, any) error { recorded++; return nil }})
+			Notifiers: []Notifier{w}, Record: func(context.Context, string, any) error { recorded++; return nil }})
 		require.NoError(t, err)
 		for i := range 1000 {
 			r.Offer(updated(alert(time.Duration(i)*time.Second, 41+i)))
@@ -301,6 +301,34 @@ func TestOfferCoalescesAndStopDrains(t *testing.T) {
 		require.Equal(t, 2, recorded)
 		require.Equal(t, 5000, w.report().Incident.Alerts[0].Count)
 	})
+}
+
+// Of an alert that opens and goes on while the responder is busy, the journal has
+// that it opened, as it opened, and how it stands.
+func TestAnOpeningThatIsOvertakenIsRecordedAllTheSame(t *testing.T) {
+	for name, later := range map[string][]detections.Change{
+		"by updates":    {updated(alert(time.Minute, 50)), updated(alert(2*time.Minute, 60))},
+		"by its end":    {resolved(alert(2*time.Minute, 60), 20*time.Minute)},
+		"by both":       {updated(alert(time.Minute, 50)), resolved(alert(2*time.Minute, 60), 20*time.Minute)},
+		"said again":    {updated(alert(time.Minute, 50)), opened(alert(0, 41)), updated(alert(2*time.Minute, 60))},
+		"after its end": {resolved(alert(time.Minute, 50), 2*time.Minute), opened(alert(0, 41)), updated(alert(2*time.Minute, 60))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, tenantsim.Options{})
+			w.start()
+			w.r.Offer(opened(alert(0, 41)))
+			for _, c := range later {
+				w.r.Offer(c)
+			}
+			w.step()
+			last := later[len(later)-1]
+			require.Equal(t, []string{"opened 41", string(last.Transition) + " 60"}, w.alerts)
+			w.r.Offer(opened(alert(0, 41)))
+			w.r.Offer(last)
+			w.step()
+			require.Len(t, w.alerts, 2, "nothing of it is news a second time")
+		})
+	}
 }
 
 func TestAnOpenIncidentIsShownAgainAfterARestartWithoutAWord(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 
 	"portcullis/detections"
 	"portcullis/internal/auth0"
+	"portcullis/internal/journal"
 	"portcullis/internal/tenantsim"
 	"portcullis/responders/control"
 	"portcullis/responders/control/botdetection"
@@ -140,21 +141,24 @@ type world struct {
 	writes  []string // requests that are not GET
 	onWrite func()
 
-	r       *Responder
-	fuse    *fuse
-	late    bool
-	ctx     context.Context
-	records []string // kinds
-	lines   []string // of the thread
-	reports map[string]Report
-	failing bool // the notifier
-	n       int
+	r        *Responder
+	fuse     *fuse
+	late     bool
+	ctx      context.Context
+	records  []string         // kinds
+	alerts   []string         // transitions and counts
+	recorded map[string]bool  // ids of the deeds
+	journal  *journal.Journal // has the deeds instead, where there is one
+	lines    []string         // of the thread
+	reports  map[string]Report
+	failing  bool // the notifier
+	n        int
 }
 
 func newWorld(t *testing.T, opts tenantsim.Options) *world {
 	t.Helper()
 	opts.Start, opts.CalmRate, opts.RateBurst = start, -1, -1
-	w := &world{Tenant: tenantsim.New(opts), t: t, now: start, policy: standardPolicy, reports: map[string]Report{},
+	w := &world{Tenant: tenantsim.New(opts), t: t, now: start, policy: standardPolicy, reports: map[string]Report{}, recorded: map[string]bool{},
 		stores: map[string]Store{"holds": memStore{}, "incidents": memStore{}, "budgets": memStore{}, "controls": memStore{}}}
 	nt, err := NewNeverTouch([]string{"203.0.113.0/24", "2001:db8:ffff::/48"})
 	require.NoError(t, err)
@@ -218,16 +222,39 @@ func (w *world) boot(steps int) error {
 	w.r, err = New(ctx, w.setup, policies, controls, Options{
 		Holds: stores["holds"], Incidents: stores["incidents"], Budgets: stores["budgets"], Limits: w.limits,
 		Notifiers: []Notifier{w}, Now: func() time.Time { return w.now },
-		Record: func(_ context.Context, doc any) error {
-			if blown, _ := w.fuse.step(); blown {
+		Record: func(ctx context.Context, id string, doc any) error {
+			blown, last := w.fuse.step()
+			if !blown || last && w.late {
+				if err := w.append(ctx, id, doc); err != nil {
+					return err
+				}
+			}
+			if blown {
 				w.fuse.cancel()
 				return errCrashed
 			}
-			w.records = append(w.records, doc.(map[string]any)["kind"].(string))
 			return nil
 		},
 	})
 	return err
+}
+
+// append keeps a deed as the journal does: once for each id.
+func (w *world) append(ctx context.Context, id string, doc any) error {
+	if w.journal != nil {
+		_, err := w.journal.AppendDeed(ctx, "acme", id, doc)
+		return err
+	}
+	if id != "" && w.recorded[id] {
+		return nil
+	}
+	w.recorded[id] = true
+	m := doc.(map[string]any)
+	w.records = append(w.records, m["kind"].(string))
+	if a, ok := m["alert"].(detections.Alert); ok {
+		w.alerts = append(w.alerts, fmt.Sprint(m["transition"], " ", a.Count))
+	}
+	return nil
 }
 
 func (w *world) start() {

@@ -178,8 +178,8 @@ func (t *tenant) newResponder(ctx context.Context, incidents responders.Store) (
 	}
 	r, err = responders.New(ctx, settings, content.Policies, controls, responders.Options{
 		Holds: stores["holds"], Incidents: incidents, Budgets: stores["budgets"],
-		Record: func(ctx context.Context, doc any) error {
-			_, err := t.daemon.journal.AppendDeed(ctx, t.name, doc)
+		Record: func(ctx context.Context, id string, doc any) error {
+			_, err := t.daemon.journal.AppendDeed(ctx, t.name, id, doc)
 			return err
 		},
 		Notifiers: t.notifiers, Limits: limits, Now: t.daemon.opts.now, Every: t.daemon.opts.every, Logger: t.daemon.log,

@@ -14,7 +14,7 @@ import (
 )
 
 // unanswered is the changes of alerts that the responder was offered and has not
-// kept yet, the latest of each alert. A snapshot of the engine carries them: the
+// kept yet: the latest of each alert, and that it opened. A snapshot of the engine carries them: the
 // engine that is restored from it does not make them again, and a crash before
 // the responder came to them would lose them.
 type unanswered struct {
@@ -24,7 +24,8 @@ type unanswered struct {
 }
 
 type waitingChange struct {
-	nth int // in order of arrival
+	nth    int                // in order of arrival
+	opened *detections.Change // that it opened, if that waits too and was overtaken
 	detections.Change
 }
 
@@ -39,6 +40,9 @@ func (u *unanswered) add(c detections.Change) {
 	if !known {
 		w.nth = u.next
 		u.next++
+	} else if w.Transition == detections.Opened {
+		opened := w.Change
+		w.opened = &opened
 	}
 	w.Change = c
 	u.waiting[c.Alert.ID] = w
@@ -49,10 +53,16 @@ func (u *unanswered) kept(a detections.Alert) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	w, known := u.waiting[a.ID]
-	if known && w.Alert.Count <= a.Count && !w.Alert.UpdatedAt.After(a.UpdatedAt) && w.Alert.Severity.Rank() <= a.Severity.Rank() &&
+	if !known {
+		return
+	}
+	if w.Alert.Count <= a.Count && !w.Alert.UpdatedAt.After(a.UpdatedAt) && w.Alert.Severity.Rank() <= a.Severity.Rank() &&
 		(w.Alert.ResolvedAt == nil || a.ResolvedAt != nil) {
 		delete(u.waiting, a.ID)
+		return
 	}
+	w.opened = nil // it is recorded before anything of the alert is kept
+	u.waiting[a.ID] = w
 }
 
 // storedAlert is an alert as stores and snapshots hold it: with its title.
@@ -71,6 +81,10 @@ type storedChange struct {
 	Alert      storedAlert           `json:"alert"`
 }
 
+func storeChange(c detections.Change) storedChange {
+	return storedChange{c.Transition, storedAlert{c.Alert, c.Alert.Title}}
+}
+
 // encode writes what waits, in order of arrival; nothing when nothing does.
 func (u *unanswered) encode() ([]byte, error) {
 	u.mu.Lock()
@@ -83,9 +97,12 @@ func (u *unanswered) encode() ([]byte, error) {
 		all = append(all, w)
 	}
 	slices.SortFunc(all, func(a, b waitingChange) int { return cmp.Compare(a.nth, b.nth) })
-	out := make([]storedChange, len(all))
-	for i, w := range all {
-		out[i] = storedChange{w.Transition, storedAlert{w.Alert, w.Alert.Title}}
+	var out []storedChange
+	for _, w := range all {
+		if w.opened != nil {
+			out = append(out, storeChange(*w.opened))
+		}
+		out = append(out, storeChange(w.Change))
 	}
 	return json.Marshal(out)
 }

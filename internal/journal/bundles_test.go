@@ -204,7 +204,7 @@ func TestStatsTellWhatEachStreamHolds(t *testing.T) {
 		_, err := j.AppendBundle(t.Context(), "acme", Bundle{Events: lines(10)})
 		require.NoError(t, err)
 	}
-	_, err := j.AppendDeed(t.Context(), "acme", "done")
+	_, err := j.AppendDeed(t.Context(), "acme", "", "done")
 	require.NoError(t, err)
 	kv, err := j.KV(t.Context(), "holds")
 	require.NoError(t, err)
@@ -229,7 +229,7 @@ func TestFindingsAndDeedsGrowOldOnlyWhereItIsAskedFor(t *testing.T) {
 	dir := t.TempDir()
 	j := open(t, Options{Dir: dir})
 	for range 3 {
-		_, err := j.AppendDeed(t.Context(), "acme", "old")
+		_, err := j.AppendDeed(t.Context(), "acme", "", "old")
 		require.NoError(t, err)
 		_, err = j.AppendFinding(t.Context(), "acme", "old")
 		require.NoError(t, err)
@@ -237,7 +237,7 @@ func TestFindingsAndDeedsGrowOldOnlyWhereItIsAskedFor(t *testing.T) {
 	require.NoError(t, j.Close())
 	aged := Options{Dir: dir, MaxDeedsAge: 300 * time.Millisecond, MaxFindingsAge: 300 * time.Millisecond}
 	j = open(t, aged)
-	_, err := j.AppendDeed(t.Context(), "acme", "new")
+	_, err := j.AppendDeed(t.Context(), "acme", "", "new")
 	require.NoError(t, err)
 	gone := func(streams ...string) bool {
 		stats, err := j.Stats(t.Context())
@@ -256,7 +256,7 @@ func TestFindingsAndDeedsGrowOldOnlyWhereItIsAskedFor(t *testing.T) {
 	// The chain goes on over the gap, be the age bounded still or not.
 	for _, opts := range []Options{aged, {Dir: dir}} {
 		j = open(t, opts)
-		_, err = j.AppendDeed(t.Context(), "acme", "later")
+		_, err = j.AppendDeed(t.Context(), "acme", "", "later")
 		require.NoError(t, err)
 		require.NoError(t, j.VerifyDeeds(t.Context()))
 		require.NoError(t, j.Close())
@@ -275,7 +275,7 @@ func TestALimitOfTheStoreRefusesAndDropsNothing(t *testing.T) {
 	var err error
 	deeds := 0
 	for ; err == nil && deeds < 1000; deeds++ {
-		_, err = j.AppendDeed(t.Context(), "acme", strings.Repeat("x", 20_000))
+		_, err = j.AppendDeed(t.Context(), "acme", "", strings.Repeat("x", 20_000))
 	}
 	deeds--
 	require.ErrorIs(t, err, ErrFull)
@@ -291,7 +291,7 @@ func TestALimitOfTheStoreRefusesAndDropsNothing(t *testing.T) {
 
 	opts.MaxStoreBytes = 0
 	j = open(t, opts)
-	_, err = j.AppendDeed(t.Context(), "acme", "with more room")
+	_, err = j.AppendDeed(t.Context(), "acme", "", "with more room")
 	require.NoError(t, err)
 	require.NoError(t, j.VerifyDeeds(t.Context()))
 	require.NoError(t, j.Close())
@@ -308,7 +308,7 @@ func TestAJournalFileThatWasCutIsRefused(t *testing.T) {
 			for range 10 {
 				_, err := j.AppendBundle(t.Context(), "acme", Bundle{Events: lines(5)})
 				require.NoError(t, err)
-				_, err = j.AppendDeed(t.Context(), "acme", "done")
+				_, err = j.AppendDeed(t.Context(), "acme", "", "done")
 				require.NoError(t, err)
 			}
 			require.NoError(t, j.Close())

@@ -46,10 +46,17 @@ func (r record) hash() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// deedIDsKept is how long a deed is recognised by its id.
+const deedIDsKept = 7 * 24 * time.Hour
+
 // AppendDeed writes one deed, any value that encoding/json can write, at the end of the chain. When it returns without an
 // error the deed is durable, and seq its position. After an error it may have been written or not; the chain holds
 // either way.
-func (j *Journal) AppendDeed(ctx context.Context, tenant string, doc any) (seq uint64, err error) {
+//
+// Unless id is empty, the deed is written only if the tenant has none of that id from the last seven days; seq is the
+// position of that one otherwise. So who does not know whether a deed was written, after an error or a crash, appends it
+// again.
+func (j *Journal) AppendDeed(ctx context.Context, tenant, id string, doc any) (seq uint64, err error) {
 	s, ctx, done, err := j.begin(ctx, writing)
 	if err != nil {
 		return 0, fmt.Errorf("append a deed of %s: %w", tenant, err)
@@ -59,14 +66,19 @@ func (j *Journal) AppendDeed(ctx context.Context, tenant string, doc any) (seq u
 	if err != nil {
 		return 0, fmt.Errorf("append a deed of %s: %w", tenant, err)
 	}
-	seq, err = s.chainOn(ctx, rec)
+	seq, err = s.chainOn(ctx, rec, id)
 	if err != nil {
 		return 0, fmt.Errorf("append a deed of %s: %w", tenant, s.explain(ctx, err))
 	}
 	return seq, nil
 }
 
-func (s *session) chainOn(ctx context.Context, rec record) (uint64, error) {
+func (s *session) chainOn(ctx context.Context, rec record, id string) (uint64, error) {
+	var known []jetstream.PublishOpt
+	if id != "" {
+		sum := sha256.Sum256([]byte(rec.Tenant + "\x00" + id))
+		known = append(known, jetstream.WithMsgID(hex.EncodeToString(sum[:16])))
+	}
 	chain := &s.j.chain
 	chain.mu.Lock()
 	defer chain.mu.Unlock()
@@ -80,11 +92,14 @@ func (s *session) chainOn(ctx context.Context, rec record) (uint64, error) {
 		}
 		rec.Prev = chain.last.Hash
 		rec.Hash = rec.hash()
-		seq, err := s.publish(ctx, deedsStream, rec, jetstream.WithExpectLastSequence(chain.last.Seq))
+		ack, err := s.publish(ctx, deedsStream, rec, append(known, jetstream.WithExpectLastSequence(chain.last.Seq))...)
+		if err == nil && ack.Duplicate {
+			return ack.Sequence, nil
+		}
 		if err == nil {
-			chain.last = link{Seq: seq, Hash: rec.Hash}
+			chain.last = link{Seq: ack.Sequence, Hash: rec.Hash}
 			s.anchor(ctx, deedsStream, chain.last)
-			return seq, nil
+			return ack.Sequence, nil
 		}
 		// Whatever happened to this one, where the chain ends has to be read again.
 		chain.known = false

@@ -20,7 +20,7 @@ func TestDeedsAreReadPerTenantAndTogether(t *testing.T) {
 	j := open(t, Options{Dir: dir})
 	require.NoError(t, j.VerifyDeeds(t.Context()), "no deeds are a chain")
 	for i, tenant := range []string{"acme", "other", "acme"} {
-		seq, err := j.AppendDeed(t.Context(), tenant, map[string]any{"n": i, "html": "<&>"})
+		seq, err := j.AppendDeed(t.Context(), tenant, "", map[string]any{"n": i, "html": "<&>"})
 		require.NoError(t, err)
 		require.EqualValues(t, i+1, seq)
 	}
@@ -47,7 +47,7 @@ func TestTheChainGoesOnAfterReopening(t *testing.T) {
 	for range 3 {
 		j := open(t, Options{Dir: dir})
 		for range 3 {
-			_, err := j.AppendDeed(t.Context(), "acme", json.RawMessage(`{ "spaced" :  "<out>" }`))
+			_, err := j.AppendDeed(t.Context(), "acme", "", json.RawMessage(`{ "spaced" :  "<out>" }`))
 			require.NoError(t, err)
 		}
 		require.NoError(t, j.VerifyDeeds(t.Context()))
@@ -60,6 +60,31 @@ func TestTheChainGoesOnAfterReopening(t *testing.T) {
 	require.EqualValues(t, 9, last.Seq)
 }
 
+func TestADeedIsWrittenOnceForItsID(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, Options{Dir: dir, MaxDeedsAge: 30 * 24 * time.Hour})
+	appendDeed := func(tenant, id string) uint64 {
+		t.Helper()
+		seq, err := j.AppendDeed(t.Context(), tenant, id, map[string]string{"done": id})
+		require.NoError(t, err)
+		return seq
+	}
+	require.EqualValues(t, 1, appendDeed("acme", "alert 1 opened"))
+	require.EqualValues(t, 2, appendDeed("acme", "alert 1 resolved"))
+	require.EqualValues(t, 1, appendDeed("acme", "alert 1 opened"), "in the same life")
+	require.EqualValues(t, 3, appendDeed("other", "alert 1 opened"), "of another tenant")
+	require.EqualValues(t, 4, appendDeed("acme", ""))
+	require.EqualValues(t, 5, appendDeed("acme", ""), "deeds without an id are all written")
+	require.NoError(t, j.Close())
+
+	j = open(t, Options{Dir: dir})
+	require.EqualValues(t, 2, appendDeed("acme", "alert 1 resolved"), "after a restart")
+	require.EqualValues(t, 6, appendDeed("acme", "alert 2 opened"))
+	require.EqualValues(t, 1, appendDeed("acme", "alert 1 opened"))
+	require.EqualValues(t, 7, appendDeed("acme", "alert 2 resolved"), "the chain goes on after one that was known")
+	require.NoError(t, j.VerifyDeeds(t.Context()))
+}
+
 func TestDeedsAppendedAtOnceMakeOneChain(t *testing.T) {
 	j := open(t, Options{Dir: t.TempDir()})
 	var wg sync.WaitGroup
@@ -67,7 +92,7 @@ func TestDeedsAppendedAtOnceMakeOneChain(t *testing.T) {
 	for i := range errs {
 		wg.Go(func() {
 			for range 10 {
-				if _, err := j.AppendDeed(t.Context(), fmt.Sprint("tenant-", i), i); err != nil {
+				if _, err := j.AppendDeed(t.Context(), fmt.Sprint("tenant-", i), "", i); err != nil {
 					errs[i] = err
 				}
 			}
@@ -82,11 +107,11 @@ func TestDeedsAppendedAtOnceMakeOneChain(t *testing.T) {
 
 func TestADeedThatCannotBeWrittenAsJSONIsRefused(t *testing.T) {
 	j := open(t, Options{Dir: t.TempDir()})
-	_, err := j.AppendDeed(t.Context(), "acme", func() {})
+	_, err := j.AppendDeed(t.Context(), "acme", "", func() {})
 	require.ErrorIs(t, err, ErrInvalid)
-	_, err = j.AppendDeed(t.Context(), "acme", strings.Repeat("x", maxPayload))
+	_, err = j.AppendDeed(t.Context(), "acme", "", strings.Repeat("x", maxPayload))
 	require.ErrorIs(t, err, ErrTooLarge)
-	_, err = j.AppendDeed(t.Context(), "acme", "fine")
+	_, err = j.AppendDeed(t.Context(), "acme", "", "fine")
 	require.NoError(t, err)
 	require.NoError(t, j.VerifyDeeds(t.Context()))
 }
@@ -118,7 +143,7 @@ func TestVerifyFindsWhatWasForged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			j := open(t, Options{Dir: t.TempDir()})
 			for range 2 {
-				_, err := j.AppendDeed(t.Context(), "acme", "done")
+				_, err := j.AppendDeed(t.Context(), "acme", "", "done")
 				require.NoError(t, err)
 			}
 			rec, err := newRecord("acme", "done")
@@ -136,7 +161,7 @@ func TestVerifyFindsWhatWasForged(t *testing.T) {
 
 func TestVerifyFindsAnEndThatWasReplaced(t *testing.T) {
 	j := open(t, Options{Dir: t.TempDir()})
-	_, err := j.AppendDeed(t.Context(), "acme", "done")
+	_, err := j.AppendDeed(t.Context(), "acme", "", "done")
 	require.NoError(t, err)
 	j.session.anchor(t.Context(), deedsStream, link{Seq: 1, Hash: "another"})
 	require.ErrorIs(t, j.VerifyDeeds(t.Context()), ErrChainBroken)
@@ -175,7 +200,7 @@ func TestWithoutSyncWhatIsMissingIsSaidAndAccepted(t *testing.T) {
 	dir := t.TempDir()
 	j := open(t, Options{Dir: dir, NoSync: true})
 	for range 10 {
-		_, err := j.AppendDeed(t.Context(), "acme", "done")
+		_, err := j.AppendDeed(t.Context(), "acme", "", "done")
 		require.NoError(t, err)
 	}
 	require.NoError(t, j.Close())
@@ -205,7 +230,7 @@ func TestAStoreThatLostWhatWasWrittenIsRefused(t *testing.T) {
 				require.NoError(t, err)
 			}
 			for range 10 {
-				_, err := j.AppendDeed(t.Context(), "acme", "done")
+				_, err := j.AppendDeed(t.Context(), "acme", "", "done")
 				require.NoError(t, err)
 			}
 			require.NoError(t, j.Close())

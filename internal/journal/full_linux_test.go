@@ -24,7 +24,7 @@ var writes = map[string]func(ctx context.Context, j *Journal, i int) error{
 		return err
 	},
 	"AppendDeed": func(ctx context.Context, j *Journal, i int) error {
-		_, err := j.AppendDeed(ctx, "acme", fmt.Sprint(i, strings.Repeat(" ", 100_000)))
+		_, err := j.AppendDeed(ctx, "acme", "", fmt.Sprint(i, strings.Repeat(" ", 100_000)))
 		return err
 	},
 	"AppendFinding": func(ctx context.Context, j *Journal, i int) error {
@@ -97,7 +97,7 @@ func TestADiskThatIsFullOrReadOnlyIsSaidAndOvercome(t *testing.T) {
 				dir := smallDisk(t, "48")
 				j := open(t, Options{Dir: dir})
 				j.mendEvery = 100 * time.Millisecond
-				_, err := j.AppendDeed(t.Context(), "acme", "before")
+				_, err := j.AppendDeed(t.Context(), "acme", "", "before")
 				require.NoError(t, err)
 				written := 0
 				for ; written < 5; written++ {
@@ -165,7 +165,7 @@ func TestWritersAtOnceLoseNothingWhileTheDiskIsFull(t *testing.T) {
 				if w < 2 {
 					_, err = j.AppendBundle(t.Context(), fmt.Sprint("t", w), Bundle{Events: lines(10)})
 				} else {
-					_, err = j.AppendDeed(t.Context(), fmt.Sprint("t", w), i)
+					_, err = j.AppendDeed(t.Context(), fmt.Sprint("t", w), "", i)
 				}
 				if err == nil {
 					acknowledged[w].Add(1)
@@ -213,7 +213,7 @@ func TestWritersAtOnceLoseNothingWhileTheDiskIsFull(t *testing.T) {
 func TestADiskThatIsFullOrReadOnlyAtTheStartIsNamed(t *testing.T) {
 	dir := smallDisk(t, "16")
 	j := open(t, Options{Dir: dir})
-	_, err := j.AppendDeed(t.Context(), "acme", "before")
+	_, err := j.AppendDeed(t.Context(), "acme", "", "before")
 	require.NoError(t, err)
 	require.NoError(t, j.Close())
 

@@ -233,7 +233,7 @@ func TestFindingsAreReadPerTenantAndTogether(t *testing.T) {
 
 func TestDeedsAndFindingsCannotBeDeleted(t *testing.T) {
 	j := open(t, Options{Dir: t.TempDir()})
-	_, err := j.AppendDeed(t.Context(), "acme", "blocked")
+	_, err := j.AppendDeed(t.Context(), "acme", "", "blocked")
 	require.NoError(t, err)
 	_, err = j.AppendFinding(t.Context(), "acme", "alert")
 	require.NoError(t, err)
@@ -257,7 +257,7 @@ func TestEveryMethodOfAClosedJournalSaysSo(t *testing.T) {
 	for name, call := range map[string]func() error{
 		"AppendEvents":  func() error { _, err := j.AppendEvents(ctx, "a", time.Time{}, lines(1)); return err },
 		"ReplayEvents":  func() error { return j.ReplayEvents(ctx, "a", time.Time{}, nil) },
-		"AppendDeed":    func() error { _, err := j.AppendDeed(ctx, "a", 1); return err },
+		"AppendDeed":    func() error { _, err := j.AppendDeed(ctx, "a", "", 1); return err },
 		"ReadDeeds":     func() error { return j.ReadDeeds(ctx, "a", nil) },
 		"VerifyDeeds":   func() error { return j.VerifyDeeds(ctx) },
 		"AppendFinding": func() error { _, err := j.AppendFinding(ctx, "a", 1); return err },
@@ -283,7 +283,7 @@ func TestAnOrderlyStartAndStopLogsNothing(t *testing.T) {
 	for range 2 {
 		j, err := Open(t.Context(), Options{Dir: dir, Logger: logger})
 		require.NoError(t, err)
-		_, err = j.AppendDeed(t.Context(), "acme", "x")
+		_, err = j.AppendDeed(t.Context(), "acme", "", "x")
 		require.NoError(t, err)
 		require.NoError(t, j.Close())
 	}

@@ -53,7 +53,7 @@ func appendForEver(dir string) error {
 		if _, err := j.AppendEvents(ctx, "acme", time.Now(), raws); err != nil {
 			return err
 		}
-		if _, err := j.AppendDeed(ctx, "acme", i); err != nil {
+		if _, err := j.AppendDeed(ctx, "acme", "", i); err != nil {
 			return err
 		}
 		if err := kv.Put(ctx, "round", fmt.Append(nil, i)); err != nil {
@@ -109,7 +109,7 @@ func TestWhatWasAcknowledgedSurvivesAKilledProcess(t *testing.T) {
 		round, err := strconv.Atoi(string(value))
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, round, acknowledged)
-		_, err = j.AppendDeed(t.Context(), "acme", "after the crash")
+		_, err = j.AppendDeed(t.Context(), "acme", "", "after the crash")
 		require.NoError(t, err)
 		require.NoError(t, j.VerifyDeeds(t.Context()))
 		require.NoError(t, j.Close())
@@ -133,7 +133,7 @@ func TestASecondProcessIsRefusedUntilTheFirstIsGone(t *testing.T) {
 
 	_, err = Open(t.Context(), Options{Dir: dir})
 	require.EqualError(t, err, fmt.Sprintf("open store %s: another portcullis (pid %d) is using it", dir, os.Getpid()))
-	_, err = j.AppendDeed(t.Context(), "acme", 1)
+	_, err = j.AppendDeed(t.Context(), "acme", "", 1)
 	require.NoError(t, err)
 	require.NoError(t, j.Close())
 	open(t, Options{Dir: dir})
@@ -246,7 +246,7 @@ func TestAnExternalServerWorksTheSame(t *testing.T) {
 		_, err := j.AppendEvents(t.Context(), fmt.Sprint("tenant-", round), time.Time{}, raws)
 		require.NoError(t, err)
 		require.Equal(t, asStrings(raws), replay(t, j, fmt.Sprint("tenant-", round), time.Time{}))
-		seq, err := j.AppendDeed(t.Context(), "acme", "done")
+		seq, err := j.AppendDeed(t.Context(), "acme", "", "done")
 		require.NoError(t, err)
 		require.EqualValues(t, round, seq)
 		require.NoError(t, j.VerifyDeeds(t.Context()))
@@ -263,7 +263,7 @@ func TestTwoProcessesOfAClusterMakeOneChain(t *testing.T) {
 	a, b := open(t, Options{NATS: srv.ClientURL()}), open(t, Options{NATS: srv.ClientURL()})
 	for range 5 {
 		for _, j := range []*Journal{a, b, b} {
-			_, err := j.AppendDeed(t.Context(), "acme", "done")
+			_, err := j.AppendDeed(t.Context(), "acme", "", "done")
 			require.NoError(t, err)
 		}
 	}

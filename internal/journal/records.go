@@ -41,11 +41,11 @@ func (j *Journal) AppendFinding(ctx context.Context, tenant string, doc any) (se
 	if err != nil {
 		return 0, fmt.Errorf("append a finding of %s: %w", tenant, err)
 	}
-	seq, err = s.publish(ctx, findingsStream, rec)
+	ack, err := s.publish(ctx, findingsStream, rec)
 	if err != nil {
 		return 0, fmt.Errorf("append a finding of %s: %w", tenant, s.explain(ctx, err))
 	}
-	return seq, nil
+	return ack.Sequence, nil
 }
 
 // ReadFindings calls fn with the findings of one tenant, or of all if tenant is "", in the order in which they were
@@ -55,20 +55,16 @@ func (j *Journal) ReadFindings(ctx context.Context, tenant string, fn func(seq u
 	return j.read(ctx, "read findings", findingsStream, tenant, fn)
 }
 
-func (s *session) publish(ctx context.Context, stream string, rec record, opts ...jetstream.PublishOpt) (uint64, error) {
+func (s *session) publish(ctx context.Context, stream string, rec record, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
 	data, err := json.Marshal(rec)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	if limit := int(s.conn.MaxPayload()) - headerRoom; len(data) > limit {
-		return 0, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(data), limit)
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(data), limit)
 	}
 	msg := &nats.Msg{Subject: subject(stream, rec.Tenant), Data: data}
-	ack, err := s.js.PublishMsg(ctx, msg, append(opts, jetstream.WithExpectStream(stream))...)
-	if err != nil {
-		return 0, err
-	}
-	return ack.Sequence, nil
+	return s.js.PublishMsg(ctx, msg, append(opts, jetstream.WithExpectStream(stream))...)
 }
 
 func (j *Journal) read(ctx context.Context, doing, name, tenant string, fn func(uint64, time.Time, json.RawMessage) error) error {

@@ -45,7 +45,11 @@ func (s *session) openStreams(ctx context.Context) error {
 			return err
 		}
 	}
-	if s.deeds, err = s.ensureStream(ctx, appendOnly(deedsStream, s.j.opts.MaxDeedsAge)); err != nil {
+	deeds := appendOnly(deedsStream, s.j.opts.MaxDeedsAge)
+	if deeds.Duplicates = deedIDsKept; deeds.MaxAge > 0 {
+		deeds.Duplicates = min(deedIDsKept, deeds.MaxAge)
+	}
+	if s.deeds, err = s.ensureStream(ctx, deeds); err != nil {
 		return err
 	}
 	return s.openSnapshots(ctx)
