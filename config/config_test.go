@@ -296,3 +296,23 @@ func TestADigestNeedsASchedule(t *testing.T) {
 	_, err = parse("c.yaml", []byte(head+"digest: \"0 8 * * *\"\n"))
 	require.NoError(t, err)
 }
+
+func TestAWebhookTokenBelongsToOneTenant(t *testing.T) {
+	tenant := func(name, token string) string {
+		return fmt.Sprintf("  - {name: %s, domain: %[1]s.eu.auth0.com, client_id: x, client_secret_env: X, logs: {webhook: {path: /logs/%[1]s, %s}}}\n", name, token)
+	}
+	for _, c := range []struct{ first, second, want string }{
+		{"token_env: A", "token_env: B", ""},
+		{"token_env: A", "token_file: A", ""},
+		{"token_env: A", "token_env: A", "tenants.logs.webhook.token_env: A is already the token of tenant one"},
+		{"token_file: a/b", "token_file: ./a/b", "tenants.logs.webhook.token_file: ./a/b is already the token of tenant one"},
+	} {
+		_, err := Load(write(t, "http: {listen: 127.0.0.1:0}\ntenants:\n"+tenant("one", c.first)+tenant("two", c.second)))
+		if c.want == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.Len(t, heads(t, err), 1)
+		require.Contains(t, heads(t, err)[0], c.want)
+	}
+}

@@ -111,7 +111,7 @@ func (c *Config) check(d *yamldoc.Decoder) {
 	if c.Store.CredsFile != "" && c.Store.NATS == "" {
 		d.Report(at(c.node, "store", "creds_file"), "store.creds_file", "has no effect without nats")
 	}
-	names, paths := map[string]bool{}, map[string]string{}
+	names, paths, tokens := map[string]bool{}, map[string]string{}, map[string]string{}
 	places := map[string]int{} // index of the tenant at each domain and server
 	for i := range c.Tenants {
 		t := &c.Tenants[i]
@@ -133,6 +133,7 @@ func (c *Config) check(d *yamldoc.Decoder) {
 				d.Report(n, "tenants.logs.webhook.path", "%s is already the path of tenant %s", w.Path, first)
 			}
 			paths[w.Path] = t.Name
+			c.checkToken(d, t, tokens)
 		}
 	}
 	if c.Slack != nil {
@@ -184,6 +185,23 @@ func (c *Config) checkPlaces(d *yamldoc.Decoder, i int, places map[string]int) {
 			d.Report(n, "tenants."+p.key, "%s is already given to tenant %s on line %d", p.value, c.Tenants[first].Name, c.Tenants[first].node.Line).
 				Hint = "protect a tenant once: put both blocks into one"
 		}
+	}
+}
+
+// checkToken refuses a webhook token that is another tenant's as well: on the
+// paths that webhooks share the token alone tells whose events come. Tokens that
+// are the same text in two places show when they are read.
+func (c *Config) checkToken(d *yamldoc.Decoder, t *Tenant, tokens map[string]string) {
+	w := t.Logs.Webhook
+	for _, k := range []struct{ key, value, place string }{{"token_env", w.TokenEnv, "$" + w.TokenEnv}, {"token_file", w.TokenFile, filepath.Clean(c.path(w.TokenFile))}} {
+		if k.value == "" {
+			continue
+		}
+		if first, taken := tokens[k.place]; taken {
+			d.Report(at(t.node, "logs", "webhook", k.key), "tenants.logs.webhook."+k.key, "%s is already the token of tenant %s", k.value, first).
+				Hint = "give each tenant a token of its own"
+		}
+		tokens[k.place] = t.Name
 	}
 }
 

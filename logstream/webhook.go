@@ -69,8 +69,8 @@ type WebhookStats struct {
 //   - 429, and 503 when too many requests wait or deliver fails, with Retry-After.
 //
 // It is an [http.Handler] for one tenant; the Webhook timeouts above say what
-// its server needs. The Splunk stream posts to /services/collector/event, the
-// Datadog stream to /api/v2/logs of the host it is given.
+// its server needs. The Splunk and Datadog streams post to paths of their own:
+// see [Shared].
 type Webhook struct {
 	source  string
 	tokens  tokens
@@ -146,7 +146,10 @@ type outcome struct {
 
 // ServeHTTP answers one request.
 func (w *Webhook) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	a := w.guarded(rw, r)
+	w.guarded(rw, r).write(rw)
+}
+
+func (a outcome) write(rw http.ResponseWriter) {
 	h := rw.Header()
 	switch {
 	case a.json:
@@ -183,16 +186,24 @@ const (
 	retryFailed = 5 * time.Second
 )
 
+func onlyPost(rw http.ResponseWriter) outcome {
+	rw.Header().Set("Allow", http.MethodPost)
+	return outcome{code: http.StatusMethodNotAllowed, text: "only POST\n", close: true}
+}
+
+func unauthorized(rw http.ResponseWriter) outcome {
+	rw.Header().Set("WWW-Authenticate", "Bearer")
+	return outcome{code: http.StatusUnauthorized, text: "unauthorized\n", close: true}
+}
+
 func (w *Webhook) handle(rw http.ResponseWriter, r *http.Request) outcome {
 	if r.Method != http.MethodPost {
-		rw.Header().Set("Allow", http.MethodPost)
-		return outcome{code: http.StatusMethodNotAllowed, text: "only POST\n", close: true}
+		return onlyPost(rw)
 	}
 	if !w.tokens.allow(r.Header) {
 		w.count.token.Add(1)
 		w.warn("token", "webhook request refused, its token is unknown", "remote", r.RemoteAddr)
-		rw.Header().Set("WWW-Authenticate", "Bearer")
-		return outcome{code: http.StatusUnauthorized, text: "unauthorized\n", close: true}
+		return unauthorized(rw)
 	}
 	if wait := w.throttle(); wait > 0 {
 		w.count.rate.Add(1)

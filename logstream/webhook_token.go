@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -51,4 +52,14 @@ func (t tokens) allow(h http.Header) bool {
 		}
 	}
 	return found == 1
+}
+
+// meet reports whether two have a token in common.
+func (t tokens) meet(other tokens) bool {
+	for _, a := range t {
+		if slices.Contains(other, a) {
+			return true
+		}
+	}
+	return false
 }

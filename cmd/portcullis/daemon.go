@@ -31,6 +31,7 @@ type daemonOptions struct {
 
 	snapshotEvents int           // events between two snapshots; the intake's own bound if 0
 	snapshotEvery  time.Duration // likewise
+	streamEvery    time.Duration // how often log streams are asked about; the daemon's own time if 0
 }
 
 // daemon is everything that runs for one configuration.
@@ -41,7 +42,8 @@ type daemon struct {
 	journal *journal.Journal
 	letters *logstream.DeadLetter
 	slack   *slack.Slack
-	http    *httpapi.Server // nil without a listener
+	http    *httpapi.Server   // nil without a listener
+	shared  *logstream.Shared // the paths that webhooks share; nil without webhooks
 	tenants []*tenant
 }
 
@@ -132,6 +134,9 @@ func (d *daemon) run(ctx context.Context) error {
 			}
 			return nil
 		})
+		if t.webhook != nil {
+			guards.Go(func() error { return t.watchStream(guarding) })
+		}
 	}
 	err := guards.Wait()
 	stopMessages()
@@ -147,10 +152,14 @@ func (d *daemon) listen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	paths, err := d.intakePaths()
+	if err != nil {
+		return err
+	}
 	cert, key := d.cfg.CertFiles()
 	d.http, err = httpapi.New(ctx, httpapi.Options{
 		Listen: d.cfg.HTTP.Listen, Token: token.Reveal(), CertFile: cert, KeyFile: key, BehindProxy: d.cfg.HTTP.BehindProxy,
-		Gatherer: newMetrics(d), Ready: d.notReady, Intake: d.intakePaths(), Logger: d.log,
+		Gatherer: newMetrics(d), Ready: d.notReady, Intake: paths, Logger: d.log,
 		Health: func() any {
 			all := []tenantHealth{}
 			for _, t := range d.tenants {

@@ -32,6 +32,7 @@ type sourceHealth struct {
 	Source      string            `json:"source"`
 	Verdict     logstream.Verdict `json:"verdict"`
 	Reasons     []string          `json:"reasons"`
+	Note        string            `json:"note,omitempty"` // what cannot be seen of the source, which is no reason
 	Since       time.Time         `json:"since"`
 	LastEvent   time.Time         `json:"last_event,omitzero"`
 	LastArrival time.Time         `json:"last_arrival,omitzero"`
@@ -52,6 +53,9 @@ func (t *tenant) health(now time.Time) tenantHealth {
 			LagSeconds: m.Lag.Seconds(), PerMinute: m.Rate, Usual: m.Usual}
 		if s.Reasons == nil {
 			s.Reasons = []string{}
+		}
+		if note := t.streamNote.Load(); note != nil && name == "webhook" {
+			s.Note = *note
 		}
 		h.Sources = append(h.Sources, s)
 		if severityOf[m.Verdict] < severityOf[h.Verdict] {

@@ -127,8 +127,12 @@ func printHealth(std stdio, output string, all []tenantHealth) error {
 			continue
 		}
 		for _, s := range h.Sources {
+			why := s.Reasons
+			if s.Note != "" {
+				why = append(why, s.Note)
+			}
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%.0f\t%.0f\t%s\n", h.Tenant, s.Source, s.Verdict, moment(s.Since), moment(s.LastEvent),
-				time.Duration(s.LagSeconds*float64(time.Second)).Round(time.Second), s.PerMinute, s.Usual, printable(strings.Join(s.Reasons, "; ")))
+				time.Duration(s.LagSeconds*float64(time.Second)).Round(time.Second), s.PerMinute, s.Usual, printable(strings.Join(why, "; ")))
 		}
 	}
 	if err := w.Flush(); err != nil {

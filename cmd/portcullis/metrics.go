@@ -33,6 +33,7 @@ var (
 	mSnapshots  = desc("snapshot_total", "Snapshots of the engine taken.", "tenant")
 	mSnapBytes  = desc("snapshot_size_bytes", "Size of the latest snapshot.", "tenant")
 	mWebhook    = desc("webhook_requests_total", "Requests of the log stream, by what was answered.", "tenant", "answer")
+	mNobodys    = desc("webhook_unknown_tokens_total", "Requests to the paths that webhooks share whose token was no tenant's.")
 	mUnreadable = desc("unreadable_total", "Entries kept in the dead letter.")
 	mVerdict    = desc("feed_verdict", "0 clear, 1 degraded, 2 blind.", "tenant", "source")
 	mLag        = desc("feed_lag_seconds", "How far what arrives is behind.", "tenant", "source")
@@ -61,6 +62,9 @@ func (m metrics) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	counter(mUnreadable, float64(m.d.letters.Count()))
+	if m.d.shared != nil {
+		counter(mNobodys, float64(m.d.shared.Refused()))
+	}
 	for _, t := range m.d.tenants {
 		in := t.current.Load()
 		gauge(mReady, oneIf(in != nil), t.name)

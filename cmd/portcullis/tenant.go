@@ -34,6 +34,8 @@ type tenant struct {
 	monitors map[string]*logstream.FeedMonitor // by source
 	current  atomic.Pointer[intake]            // nil between lives
 	feed     feedState
+
+	streamNote atomic.Pointer[string] // what of the log stream cannot be seen, and why; nil before it was asked for
 }
 
 func newTenant(ctx context.Context, d *daemon, cfg *config.Tenant, content *config.Loaded, instance string, notifiers []responders.Notifier) (*tenant, error) {
@@ -259,15 +261,27 @@ func sameConnection(a, b *config.Tenant) bool {
 
 func same[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
 
-// intakePaths are the webhook paths of the tenants.
-func (d *daemon) intakePaths() map[string]http.Handler {
+// intakePaths are the webhook paths of the tenants, and those that they share.
+func (d *daemon) intakePaths() (map[string]http.Handler, error) {
 	paths := map[string]http.Handler{}
+	var hooks []*logstream.Webhook
 	for _, t := range d.tenants {
 		if t.webhook != nil {
 			paths[t.cfg.Load().Logs.Webhook.Path] = t.webhook
+			hooks = append(hooks, t.webhook)
 		}
 	}
-	return paths
+	if len(hooks) == 0 {
+		return paths, nil
+	}
+	var err error
+	if d.shared, err = logstream.NewShared(d.log, hooks...); err != nil {
+		return nil, err
+	}
+	for _, path := range logstream.SharedPaths {
+		paths[path] = d.shared // also a tenant's own path of that name: its token tells
+	}
+	return paths, nil
 }
 
 // notReady says which tenants are not guarded; nil when all are.

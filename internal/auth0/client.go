@@ -69,6 +69,7 @@ type Client struct {
 	readOnly atomic.Bool
 	secrets  *secrets
 	tokens   *tokens
+	quota    *quota
 	api      *client.Management
 	raw      *http.Client
 	backoff  time.Duration // before the first repetition of a GET; doubles with each
@@ -121,7 +122,8 @@ func (c *Client) build(cfg Config, opts Options) error {
 		base:      c.base,
 		userAgent: userAgent(opts.Instance),
 	}
-	shared = &quota{next: shared, share: opts.QuotaShare, logger: c.logger}
+	c.quota = &quota{next: shared, share: opts.QuotaShare, logger: c.logger}
+	shared = c.quota
 
 	c.api = client.NewWithOptions(
 		option.WithBaseURL(c.base+apiPath),

@@ -114,7 +114,7 @@ func testACL() NetworkACL {
 		Rule: ACLRule{Action: ActionBlock, Scope: ScopeAuthentication, Match: ACLMatch{IPv4CIDRs: []string{"198.51.100.0/24"}}}}
 }
 
-// everyCall has each method that reaches the API, by its name.
+// everyCall has each method that reaches the API, by its name, but LogStreams: its answer is a bare list.
 func everyCall(c *Client) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"BotDetection": func(ctx context.Context) error { _, err := c.BotDetection(ctx); return err },

@@ -78,6 +78,13 @@ func (q *quota) take(now time.Time, force bool) time.Duration {
 	return 0
 }
 
+// plenty tells whether at least half of the limit is left, as far as is known: what can wait is asked for only then.
+func (q *quota) plenty(now time.Time) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.limit == 0 || !now.Before(q.reset) || 2*q.remaining >= q.limit
+}
+
 func (q *quota) observe(h http.Header, status int, now time.Time) {
 	limit, err := strconv.Atoi(h.Get("X-Ratelimit-Limit"))
 	remaining, err2 := strconv.Atoi(h.Get("X-Ratelimit-Remaining"))

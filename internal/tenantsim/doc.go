@@ -14,6 +14,7 @@
 //
 //   - POST /oauth/token (client credentials with a secret, HTTP Basic or body, form or JSON).
 //   - GET /api/v2/logs in checkpoint and in search mode, GET /api/v2/logs/{id}.
+//   - GET /api/v2/log-streams and /api/v2/log-streams/{id}: what SetLogStreams put there.
 //   - GET and PATCH of /api/v2/attack-protection/{bot-detection, suspicious-ip-throttling, brute-force-protection,
 //     breached-password-detection}.
 //   - /api/v2/network-acls: list, create, get, replace, patch, delete.
@@ -60,7 +61,7 @@
 // # Left out
 //
 // Auth0's own limit of ten MFA messages per user and hour is not applied, so that SMS bombing can be shown. Users,
-// sessions, Actions, log-stream management, private_key_jwt and custom-domain API hosts are not served: they answer
+// sessions, Actions, changes of log streams and delivery by them, private_key_jwt and custom-domain API hosts are not served: they answer
 // 404 (or 401 for an assertion). Calm addresses are in 198.18.0.0/15; attackers use 192.0.2.0/24 and 198.51.100.0/24;
 // administrators 203.0.113.0/24.
 //

@@ -177,6 +177,8 @@ type route struct {
 var routes = []route{
 	{"GET", "/logs", "read:logs", (*Tenant).serveLogs},
 	{"GET", "/logs/{id}", "read:logs", (*Tenant).serveLog},
+	{"GET", "/log-streams", "read:log_streams", (*Tenant).serveLogStreams},
+	{"GET", "/log-streams/{id}", "read:log_streams", (*Tenant).serveLogStream},
 	{"GET", "/attack-protection/{id}", "read:attack_protection", (*Tenant).serveSettings},
 	{"PATCH", "/attack-protection/{id}", "update:attack_protection", (*Tenant).serveChange},
 	{"GET", "/network-acls", "read:network_acls", (*Tenant).serveACLs},

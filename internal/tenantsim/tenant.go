@@ -19,7 +19,7 @@ const (
 // AllScopes are the scopes of the Management API that the simulated endpoints ask for.
 func AllScopes() []string {
 	return []string{
-		"read:logs", "read:attack_protection", "update:attack_protection",
+		"read:logs", "read:log_streams", "read:attack_protection", "update:attack_protection",
 		"read:network_acls", "create:network_acls", "update:network_acls", "delete:network_acls",
 	}
 }
@@ -108,8 +108,9 @@ type Tenant struct {
 	faults   []*Fault
 	settings map[string]map[string]any // by endpoint name under /attack-protection
 	acls     []*networkACL             // in order of creation
-	ranked   []*networkACL             // active ones by ascending priority
-	ids      *rand.Rand                // ids of ACLs, tokens and the like
+	streams  []LogStream
+	ranked   []*networkACL // active ones by ascending priority
+	ids      *rand.Rand    // ids of ACLs, tokens and the like
 	stats    Stats
 
 	limitLogged time.Time // virtual time of the latest api_limit event
