@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/expr-lang/expr/ast"
 )
@@ -79,6 +80,61 @@ func (t *translator) aggregate(n *ast.CallNode, fn string) ast.Node {
 	t.aggs = append(t.aggs, a)
 	return at(n, &ast.IdentifierNode{Value: a.name})
 }
+
+// baseline stands a name in for a member of baseline(aggregate, span).
+func (t *translator) baseline(n *ast.MemberNode, of *ast.CallNode) ast.Node {
+	member, _ := n.Property.(*ast.StringNode)
+	if !t.aggregates || t.inAggregate {
+		return t.fail(n, "baseline() compares a window with those before it: use it in having")
+	}
+	if member == nil || !slices.Contains(baselineMembers, member.Value) {
+		return t.fail(n, "a baseline has %s", strings.Join(baselineMembers, ", "))
+	}
+	if len(of.Arguments) != 2 {
+		return t.failHint(n, "baseline() takes an aggregate and how far to look back%s", "", "write for instance baseline(count(), 7d).mean")
+	}
+	agg, isCall := of.Arguments[0].(*ast.CallNode)
+	fn := ""
+	if isCall {
+		fn, _ = calleeOf(agg)
+	}
+	if fn != "count" && fn != "distinct" && fn != "sum" {
+		return t.fail(of.Arguments[0], "a baseline is made of count, distinct or sum")
+	}
+	span, ok := dottedPath(of.Arguments[1])
+	length, isLength := lengthOf(span)
+	if !ok || !isLength {
+		return t.failHint(of.Arguments[1], "must be a length of time%s", "", "write for instance 7d")
+	}
+	id, ok := t.aggregate(agg, fn).(*ast.IdentifierNode)
+	if !ok {
+		return &ast.NilNode{}
+	}
+	b := baseline{fn: fn, span: length.Milliseconds()}
+	b.agg = slices.IndexFunc(t.aggs, func(a aggregate) bool { return a.name == id.Value })
+	b.name = fmt.Sprintf("base:%d:%d", b.agg, b.span)
+	if !slices.ContainsFunc(t.baselines, func(o baseline) bool { return o.name == b.name }) {
+		t.baselines = append(t.baselines, b)
+	}
+	return at(n, &ast.IdentifierNode{Value: b.name + "." + member.Value})
+}
+
+// calleeOf is the name of the function that is called.
+func calleeOf(n *ast.CallNode) (string, bool) {
+	id, ok := n.Callee.(*ast.IdentifierNode)
+	if !ok {
+		return "", false
+	}
+	return id.Value, true
+}
+
+func isCallOf(n *ast.CallNode, name string) bool {
+	fn, ok := calleeOf(n)
+	return ok && fn == name
+}
+
+// usesBaseline reports whether a condition compares with what is usual.
+func usesBaseline(having string) bool { return strings.Contains(having, "baseline(") }
 
 // accumulator folds the values of events in order of time. Missing values are
 // passed over.

@@ -6,14 +6,14 @@ import (
 	"github.com/expr-lang/expr/ast"
 )
 
-// typesOf finds the event types for which a condition can be true. ok is false
-// when it does not say.
-func typesOf(n ast.Node, lists Lists) (types []string, ok bool) {
+// namesOf finds the values of a text field for which a condition can be true,
+// such as the event types. ok is false when it does not say.
+func namesOf(n ast.Node, field string, lists Lists) (types []string, ok bool) {
 	b, isBinary := n.(*ast.BinaryNode)
 	if !isBinary {
 		return nil, false
 	}
-	isType := func(n ast.Node) bool { p, ok := dottedPath(n); return ok && (p == "type" || p == "data.type") }
+	isType := func(n ast.Node) bool { p, ok := dottedPath(n); return ok && (p == field || p == "data."+field) }
 	switch b.Operator {
 	case "==":
 		for _, pair := range [2][2]ast.Node{{b.Left, b.Right}, {b.Right, b.Left}} {
@@ -36,13 +36,13 @@ func typesOf(n ast.Node, lists Lists) (types []string, ok bool) {
 			}
 			return types, true
 		default:
-			if p, named := dottedPath(r); named && len(p) > 6 && p[:6] == "lists." && lists[p[6:]] != nil {
+			if p, named := dottedPath(r); named && len(p) > 6 && p[:6] == "lists." && lists[p[6:]] != nil && !lists[p[6:]].filled {
 				return lists[p[6:]].Entries(), true
 			}
 		}
 	case "and", "&&":
-		l, lok := typesOf(b.Left, lists)
-		r, rok := typesOf(b.Right, lists)
+		l, lok := namesOf(b.Left, field, lists)
+		r, rok := namesOf(b.Right, field, lists)
 		switch {
 		case lok && rok:
 			return slices.DeleteFunc(slices.Clone(l), func(t string) bool { return !slices.Contains(r, t) }), true
@@ -51,8 +51,8 @@ func typesOf(n ast.Node, lists Lists) (types []string, ok bool) {
 		}
 		return r, rok
 	case "or", "||":
-		l, lok := typesOf(b.Left, lists)
-		r, rok := typesOf(b.Right, lists)
+		l, lok := namesOf(b.Left, field, lists)
+		r, rok := namesOf(b.Right, field, lists)
 		if lok && rok {
 			return append(slices.Clone(l), r...), true
 		}
@@ -91,6 +91,13 @@ func growthOf(n ast.Node) growth {
 	switch n := n.(type) {
 	case *ast.IntegerNode, *ast.FloatNode, *ast.StringNode:
 		return fixed
+	case *ast.MemberNode:
+		if of, ok := n.Node.(*ast.CallNode); ok && isCallOf(of, "baseline") {
+			if m, ok := n.Property.(*ast.StringNode); ok && m.Value == "z" && len(of.Arguments) > 0 {
+				return growthOf(of.Arguments[0])
+			}
+			return fixed // of the past
+		}
 	case *ast.CallNode:
 		if callee, ok := n.Callee.(*ast.IdentifierNode); ok {
 			return aggregateFuncs[callee.Value].growth
@@ -100,6 +107,8 @@ func growthOf(n ast.Node) growth {
 		switch {
 		case l == fixed && r == fixed:
 			return fixed
+		case n.Operator == "*" && (l == fixed && isPositive(n.Left) || r == fixed && isPositive(n.Right)):
+			return max(l, r)
 		case n.Operator == "+" && (l == r || r == fixed):
 			return l
 		case n.Operator == "+" && l == fixed:
@@ -107,6 +116,17 @@ func growthOf(n ast.Node) growth {
 		}
 	}
 	return unknownGrowth
+}
+
+// isPositive reports whether n is a number above zero.
+func isPositive(n ast.Node) bool {
+	switch n := n.(type) {
+	case *ast.IntegerNode:
+		return n.Value > 0
+	case *ast.FloatNode:
+		return n.Value > 0
+	}
+	return false
 }
 
 // walkOutsideAggregates visits the dotted names of n that stand outside the
@@ -119,7 +139,7 @@ func walkOutsideAggregates(n ast.Node, visit func(path string, at exprProblem)) 
 	switch n := n.(type) {
 	case *ast.CallNode:
 		if callee, ok := n.Callee.(*ast.IdentifierNode); ok {
-			if _, is := aggregateFuncs[callee.Value]; is {
+			if _, is := aggregateFuncs[callee.Value]; is || callee.Value == "baseline" {
 				return
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/expr-lang/expr/ast"
+
 	"portcullis/internal/diag"
 	"portcullis/internal/yamldoc"
 	"portcullis/logstream"
@@ -12,22 +14,88 @@ import (
 // compiled is a rule ready to run for one tenant.
 type compiled struct {
 	*Rule
-	params   map[string]any
-	types    []string // event types it can match; nil when any
-	where    *program
-	group    []field
-	having   *program    // nil for a match rule
-	aggs     []aggregate // of having and evidence
-	nHaving  int         // so many of them belong to having
-	rises    bool        // having is judged as events come
-	evidence []namedProgram
-	fields   []field  // every event field that its expressions name
-	lists    []string // every list that they name
+	kind      Kind // an unordered sequence is compiled to an aggregate
+	params    map[string]any
+	types     []string   // event types it can match; nil when any
+	where     *program   // nil when the marks alone decide
+	marks     []*program // conditions of which one must hold: an event bears the bit of each that does; nil for most kinds
+	group     []groupPart
+	having    *program    // nil when one event is enough
+	when      *program    // of a state
+	steps     []step      // of a sequence
+	aggs      []aggregate // of having and evidence
+	nHaving   int         // so many of them belong to having
+	baselines []baseline  // of having
+	kept      []namedProgram
+	rises     bool // having is judged as events come
+	travels   bool // kept holds latitude and longitude
+	evidence  []namedProgram
+	fields    []field  // every event field that its expressions name
+	lists     []string // every list that they name
+	filled    []string // those of them that rules fill
+	waits     bool     // a condition may still turn false as lists fill: judged behind the watermark
+	derives   bool     // it looks up a list that a rule fills
+}
+
+// step is one step of an ordered sequence.
+type step struct {
+	name     string
+	times    int
+	relation *program // over kept values of its event and of earlier steps; nil when it has none
+}
+
+// groupPart is one part of a group's key: an event field, or an expression.
+type groupPart struct {
+	name string
+	path logstream.Path
+	expr *program // nil for a field
 }
 
 // slides reports whether the rule is judged as events come, over the window
 // that ends with each. All others are judged when a window closes.
 func (c *compiled) slides() bool { return c.rises || c.having == nil }
+
+// looksAhead reports whether an alert may open before the watermark has passed
+// its evidence: when what is still to come cannot make it untrue.
+func (c *compiled) looksAhead() bool {
+	switch c.kind {
+	case Absence:
+		return false
+	case FirstSeen:
+		return !c.travels // an event in between would be another way
+	case Match, Aggregate, Baseline:
+		return c.slides()
+	}
+	return true
+}
+
+// remembers reports whether groups know more than their entries tell.
+func (c *compiled) remembers() bool { return c.kind == FirstSeen || c.kind == State }
+
+// span is how long an entry can matter to a window.
+func (c *compiled) span() int64 {
+	switch c.kind {
+	case Sequence:
+		return c.Within.Milliseconds()
+	case Absence:
+		return 2 * c.Within.Milliseconds() // an event that comes late must find what answered it
+	}
+	return c.Window.Milliseconds()
+}
+
+// keptOf are the kept values of an entry.
+func (c *compiled) keptOf(e *entry) []any { return e.vals[len(c.aggs):] }
+
+// placeOf is where an event happened, of a rule that asks for travel.
+func (c *compiled) placeOf(e *entry) (place, bool) {
+	if !c.travels {
+		return place{}, false
+	}
+	kept := c.keptOf(e)
+	lat, ok1 := number(kept[1])
+	lon, ok2 := number(kept[2])
+	return place{e.t, lat, lon}, ok1 && ok2
+}
 
 // field is an event field under the name that expressions use.
 type field struct {
@@ -43,7 +111,7 @@ type namedProgram struct {
 // compile makes a rule ready, with a tenant's parameters in place of the
 // defaults, and reports what is wrong with its expressions to d.
 func compile(r *Rule, overrides map[string]any, lists Lists, d *yamldoc.Decoder) *compiled {
-	c := &compiled{Rule: r, params: map[string]any{}}
+	c := &compiled{Rule: r, kind: r.Kind(), params: map[string]any{}}
 	for name, p := range r.Params {
 		c.params[name] = p.Default
 		if v, ok := overrides[name]; ok {
@@ -51,56 +119,20 @@ func compile(r *Rule, overrides map[string]any, lists Lists, d *yamldoc.Decoder)
 		}
 	}
 	t := newTranslator(c.params, lists)
-	if !r.Where.Given() {
-		// Reported as missing.
-	} else if n, _, ok := t.parse(r.Where.Value); ok {
-		if types, ok := typesOf(n, lists); ok {
-			slices.Sort(types)
-			c.types = slices.Compact(types)
-		}
-		c.where = t.condition(r.Where.Value)
+	t.signals = r.On == "signals"
+	c.compileWhere(t, d)
+	c.compileGroup(t, d)
+	switch c.kind {
+	case Sequence:
+		c.compileSteps(t, d)
+	case Absence:
+		c.compileMarks(t, d, []markText{{"after", r.After}, {"expect", r.Expect}})
+	case FirstSeen, State:
+		c.keepValue(t, d)
 	}
-	t.report(d, r.Where, "where")
-	if c.types != nil && len(c.types) == 0 {
-		d.ReportAt(r.Where, 0, 1, "where", "can never be true: no event has all the types asked for")
-	}
-
-	for i, g := range r.GroupBy {
-		key := fmt.Sprintf("group_by[%d]", i)
-		if n, _, ok := t.parse(g.Value); ok {
-			if path, isPath := dottedPath(n); isPath {
-				t.name(n, path)
-				if p, err := logstream.ParsePath(path); err == nil {
-					c.group = append(c.group, field{path, p})
-				}
-			} else {
-				t.fail(n, "must be the name of an event field")
-			}
-		}
-		t.report(d, g, key)
-	}
-
 	t.aggregates = true
-	if r.Having.Given() {
-		if n, _, ok := t.parse(r.Having.Value); ok {
-			c.rises = onlyRises(n)
-			c.having = t.condition(r.Having.Value)
-			if c.having != nil && len(t.aggs) == 0 {
-				t.fail(n, "names no aggregate: use count(), distinct(field), …")
-			}
-			if c.having != nil && len(r.GroupBy)+len(t.fields) > 0 {
-				c.checkHavingNames(t, d)
-			}
-		}
-		t.report(d, r.Having, "having")
-	}
-	c.nHaving = len(t.aggs)
-	for _, name := range keys(r.Evidence) {
-		text := r.Evidence[name]
-		p := t.operand(text.Value)
-		t.report(d, text, "evidence."+name)
-		c.evidence = append(c.evidence, namedProgram{name, p})
-	}
+	c.compileHaving(t, d)
+	c.compileEvidence(t, d)
 	c.aggs = t.aggs
 
 	for name := range r.Params {
@@ -109,11 +141,188 @@ func compile(r *Rule, overrides map[string]any, lists Lists, d *yamldoc.Decoder)
 			d.Report(n, "params."+name, "is used nowhere in the rule")
 		}
 	}
-	c.lists = keys(t.named)
+	c.lists, c.derives, c.waits = keys(t.named), t.derives, t.waits
+	r.named = c.lists
+	for _, name := range c.lists {
+		if lists[name].filled {
+			c.filled = append(c.filled, name)
+		}
+	}
 	for _, name := range keys(t.fields) {
 		c.fields = append(c.fields, field{name, t.fields[name]})
 	}
 	return c
+}
+
+func (c *compiled) compileWhere(t *translator, d *yamldoc.Decoder) {
+	r := c.Rule
+	if !r.Where.Given() {
+		return
+	}
+	if n, _, ok := t.parse(r.Where.Value); ok {
+		c.narrow(n, t)
+		if t.signals {
+			r.sources, _ = namesOf(n, "rule", t.lists)
+		}
+		c.where = t.condition(r.Where.Value)
+	}
+	t.report(d, r.Where, "where")
+	if c.types != nil && len(c.types) == 0 {
+		d.ReportAt(r.Where, 0, 1, "where", "can never be true: no event has all the types asked for")
+	}
+}
+
+// narrow keeps of the types so far those for which a condition can be true.
+func (c *compiled) narrow(n ast.Node, t *translator) {
+	types, ok := namesOf(n, "type", t.lists)
+	if !ok {
+		return
+	}
+	slices.Sort(types)
+	types = slices.Compact(types)
+	if c.types != nil {
+		types = slices.DeleteFunc(types, func(x string) bool { return !slices.Contains(c.types, x) })
+	}
+	c.types = types
+}
+
+func (c *compiled) compileGroup(t *translator, d *yamldoc.Decoder) {
+	r := c.Rule
+	texts, key := r.GroupBy, "group_by"
+	switch c.kind {
+	case FirstSeen:
+		texts, key = r.Per, "per"
+	case State:
+		texts, key = r.Key, "key"
+	}
+	for i, g := range texts {
+		if n, _, ok := t.parse(g.Value); ok {
+			part := groupPart{name: g.Value}
+			if path, isPath := dottedPath(n); isPath {
+				t.name(n, path)
+				part.name = path
+				if p, err := logstream.ParsePath(path); err == nil {
+					part.path = p
+				}
+			} else if _, isCall := n.(*ast.BuiltinNode); isCall || isFunction(n) {
+				part.expr = t.operand(g.Value)
+			} else {
+				t.fail(n, "must be the name of an event field, or a function of one")
+			}
+			c.group = append(c.group, part)
+		}
+		t.report(d, g, fmt.Sprintf("%s[%d]", key, i))
+	}
+}
+
+// isFunction reports whether n is a call.
+func isFunction(n ast.Node) bool {
+	_, is := n.(*ast.CallNode)
+	return is
+}
+
+func (c *compiled) compileHaving(t *translator, d *yamldoc.Decoder) {
+	r := c.Rule
+	if c.kind == State {
+		c.compileWhen(t, d)
+		return
+	}
+	if !r.Having.Given() || c.having != nil {
+		return
+	}
+	if c.kind == FirstSeen {
+		t.offer(nameTravelKM, nameTravelKMH, nameTravelHours)
+	}
+	if n, _, ok := t.parse(r.Having.Value); ok {
+		c.rises = onlyRises(n)
+		c.having = t.condition(r.Having.Value)
+		if c.having != nil && len(t.aggs) == 0 && c.kind != FirstSeen {
+			t.fail(n, "names no aggregate: use count(), distinct(field), …")
+		}
+		if c.having != nil && len(c.group)+len(t.fields) > 0 && c.kind != FirstSeen {
+			c.checkHavingNames(t, d)
+		}
+	}
+	c.baselines = t.baselines
+	for i := range c.baselines {
+		c.baselines[i].bucket = r.Window.Milliseconds()
+		if b := c.baselines[i]; b.bucket > 0 && (b.span/b.bucket > maxBuckets || b.span < 3*b.bucket) {
+			d.ReportAt(r.Having, 0, 1, "having", "a baseline looks back over 3 to %d windows of %s", maxBuckets, yamldoc.FormatDuration(r.Window))
+		}
+	}
+	t.report(d, r.Having, "having")
+	if c.kind == FirstSeen && t.usesOffered {
+		c.travels = true
+		for _, f := range []string{"location_info.latitude", "location_info.longitude"} {
+			c.kept = append(c.kept, namedProgram{f, t.operand(f)})
+		}
+	}
+	t.withdraw()
+	c.nHaving = len(t.aggs)
+}
+
+func (c *compiled) compileWhen(t *translator, d *yamldoc.Decoder) {
+	t.offer("was", "now")
+	c.when = t.condition(c.When.Value)
+	t.report(d, c.When, "when")
+	t.withdraw()
+}
+
+func (c *compiled) compileEvidence(t *translator, d *yamldoc.Decoder) {
+	if c.kind == State {
+		t.offer("was", "now")
+	}
+	for _, name := range keys(c.Evidence) {
+		text := c.Evidence[name]
+		p := t.operand(text.Value)
+		t.report(d, text, "evidence."+name)
+		c.evidence = append(c.evidence, namedProgram{name, p})
+	}
+	t.withdraw()
+	if p := c.Publish; p != nil && p.Value.Given() {
+		if l := t.lists[p.List]; l != nil && !l.filled {
+			d.Report(keyNode(keyNode(c.node, "publish"), "list"), "publish.list", "the list %s exists already, and is not filled by rules", p.List)
+		}
+		t.aggregates = false
+		c.kept = append(c.kept, namedProgram{"publish", t.operand(p.Value.Value)}) // the last that is kept
+		t.report(d, p.Value, "publish.value")
+	}
+}
+
+// keepValue compiles what first_seen and state rules keep of each event.
+func (c *compiled) keepValue(t *translator, d *yamldoc.Decoder) {
+	c.kept = []namedProgram{{"value", t.operand(c.Value.Value)}}
+	t.report(d, c.Value, "value")
+}
+
+type markText struct {
+	key  string
+	text yamldoc.Text
+}
+
+// compileMarks compiles conditions of which one must hold for an event to count.
+func (c *compiled) compileMarks(t *translator, d *yamldoc.Decoder, texts []markText) {
+	var types []string
+	all := true
+	common := c.types
+	for _, m := range texts {
+		if !m.text.Given() {
+			continue
+		}
+		n, _, ok := t.parse(m.text.Value)
+		if ok {
+			c.types = common
+			c.narrow(n, t)
+			all = all && c.types != nil
+			types = append(types, c.types...)
+			c.marks = append(c.marks, t.condition(m.text.Value))
+		}
+		t.report(d, m.text, m.key)
+	}
+	if c.types = nil; all {
+		slices.Sort(types)
+		c.types = slices.Compact(types)
+	}
 }
 
 // checkHavingNames refuses event fields that stand outside an aggregate, where

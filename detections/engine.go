@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"time"
 
 	"portcullis/logstream"
@@ -56,6 +57,7 @@ type Stats struct {
 	Future     int64                // set aside: stamped after the time they were logged at
 	Undated    int64                // no stamp at all: taken to be of the watermark's time
 	RuleErrors map[string]RuleError // by rule id
+	Shed       map[string]int64     // what was let go because a bound was reached, by "rule reason"
 }
 
 // RuleError is how often a rule failed to evaluate, and how the last time.
@@ -89,24 +91,32 @@ type Engine struct {
 	other  *typePlan // for types that no rule names
 
 	dedupe   *logstream.Dedupe
-	newest   int64             // latest event time seen, ms; 0 before the first event
-	floor    int64             // the watermark is at least this
-	ticked   int64             // watermark when the queue was looked at last
-	swept    int64             // watermark when groups were last looked through
-	queue    queue             // groups that are followed closely
+	newest   int64   // latest event time seen, ms; 0 before the first event
+	floor    int64   // the watermark is at least this
+	ticked   int64   // watermark when the queue was looked at last
+	swept    int64   // watermark when groups were last looked through
+	queues   []queue // groups that are followed closely, by level of their rule
+	byLevel  [][]*ruleState
+	filled   map[string]*filledList
+	signals  []signal          // since the last tick
+	heard    int64             // watermark up to which signals were heard
 	undated  []logstream.Event // that came before any event with a time
 	eval     evaluator
 	stats    Stats
 	entityAt [4]logstream.Path
+
+	readsSignals bool
 }
 
 // ruleState is a rule with its groups.
 type ruleState struct {
 	*compiled
-	order  int
-	print  string // what the rule was compiled from
-	groups map[string]*group
-	swept  int64 // watermark of the last sweep
+	order   int
+	level   int    // rules that read what others say are judged after them
+	print   string // what the rule was compiled from
+	groups  map[string]*group
+	waiting []waiting // events that the watermark must reach first
+	swept   int64     // watermark of the last sweep
 }
 
 // typePlan is what to do with events of one type.
@@ -131,7 +141,7 @@ func NewEngine(tenant string, set *RuleSet, opts Options) (*Engine, error) {
 		opts.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
 	e := &Engine{tenant: tenant, opts: opts, log: opts.Logger, dedupe: logstream.NewDedupe(maxRemembered)}
-	e.stats.RuleErrors = map[string]RuleError{}
+	e.stats.RuleErrors, e.stats.Shed = map[string]RuleError{}, map[string]int64{}
 	e.eval = evaluator{row: env{}, agg: env{}, fail: e.ruleFailed}
 	for i, f := range [4]string{"ip", "user_id", "client_id", "security_context.ja4"} {
 		p, err := logstream.ParsePath(f)
@@ -153,8 +163,14 @@ func (e *Engine) Stats() Stats {
 	for k, v := range e.stats.RuleErrors {
 		s.RuleErrors[k] = v
 	}
+	s.Shed = maps.Clone(e.stats.Shed)
 	return s
 }
+
+// What is shed, as Stats.Shed names it after the rule.
+const shedWaiting = "waiting events"
+
+func (e *Engine) shed(rule, what string, n int64) { e.stats.Shed[rule+" "+what] += n }
 
 // Watermark is the event time behind which an event counts as late; zero before
 // the first event.
@@ -178,7 +194,7 @@ func (e *Engine) Clock() time.Time {
 func (e *Engine) Memory() time.Duration {
 	longest := time.Duration(0)
 	for _, r := range e.rules {
-		longest = max(longest, r.Window+r.Quiet)
+		longest = max(longest, time.Duration(r.span())*time.Millisecond+r.Quiet, r.Forget)
 	}
 	return longest + e.opts.Lateness
 }
@@ -292,8 +308,11 @@ func (e *Engine) Finish() {
 	}
 	end := e.floor
 	for _, r := range e.rules {
-		end = max(end, e.floor+r.Window.Milliseconds()+2*r.Quiet.Milliseconds())
+		end = max(end, e.floor+r.span()+2*r.Quiet.Milliseconds())
 	}
-	e.floor = end
-	e.tick(true)
+	for range e.byLevel { // what opens at the end may open others
+		e.floor = end
+		e.tick(true)
+		end += end - e.newest
+	}
 }

@@ -11,7 +11,8 @@ import (
 type entry struct {
 	t      int64 // event time, Unix milliseconds
 	id     string
-	vals   []any // the value for each aggregate of the rule
+	vals   []any  // the value for each aggregate of the rule, then what the kind of rule keeps
+	mask   uint16 // of its marks, those that it bears
 	entity [4]string
 	behind int64 // the watermark when it arrived late; 0 when it was in time
 }
@@ -48,6 +49,9 @@ type episode struct {
 	next      int      // where the ring goes on
 	entities  [4]map[string]struct{}
 	evidence  []accumulator // one for each aggregate of the rule
+	was, now  any           // of a state
+	publishes bool
+	fresh     []publication // values of new events, for a list that the rule fills
 }
 
 // maxIDs bounds each of the first and the latest ids, maxEntities each kind of
@@ -58,7 +62,7 @@ const (
 )
 
 func newEpisode(c *compiled, at int64) *episode {
-	ep := &episode{opened: at, lastTrue: at, evidence: make([]accumulator, len(c.aggs))}
+	ep := &episode{opened: at, lastTrue: at, publishes: c.Publish != nil, evidence: make([]accumulator, len(c.aggs))}
 	for i, a := range c.aggs {
 		ep.evidence[i] = aggregateFuncs[a.fn].make()
 	}
@@ -89,6 +93,9 @@ func (ep *episode) absorb(e *entry) {
 	for i, acc := range ep.evidence {
 		acc.add(e.vals[i])
 	}
+	if ep.publishes {
+		ep.fresh = append(ep.fresh, publication{e.t, e.vals[len(e.vals)-1]})
+	}
 }
 
 func (ep *episode) clone() *episode {
@@ -97,6 +104,7 @@ func (ep *episode) clone() *episode {
 	for i := range out.entities {
 		out.entities[i] = maps.Clone(ep.entities[i])
 	}
+	out.fresh = slices.Clone(ep.fresh)
 	out.evidence = make([]accumulator, len(ep.evidence))
 	for i, acc := range ep.evidence {
 		out.evidence[i] = cloneAccumulator(acc)
@@ -122,6 +130,9 @@ func (ep *episode) alert(c *compiled, tenant string, group map[string]string, v 
 	clear(v.agg)
 	for i, acc := range ep.evidence {
 		v.agg[c.aggs[i].name] = acc.value()
+	}
+	if c.kind == State {
+		v.agg["was"], v.agg["now"] = ep.was, ep.now
 	}
 	for _, e := range c.evidence {
 		if val, err := e.prog.run(&v.vm, v.agg); err == nil {

@@ -8,56 +8,110 @@ import (
 	"portcullis/logstream"
 )
 
+// evaluate gives an event to the rules of its type.
 func (e *Engine) evaluate(ev *logstream.Event, t int64, late bool, plan *typePlan) {
 	e.stats.Evaluated++
+	behind := int64(0)
 	if late {
 		e.stats.Late++
+		behind = e.watermark()
 	}
-	row := e.eval.row
-	for _, f := range plan.fields {
-		row[f.name] = ev.Lookup(f.path)
-	}
-	var entity [4]string
-	haveEntity := false
+	e.readRow(ev, plan.fields)
 	for _, r := range plan.rules {
-		ok, err := r.where.holds(&e.eval.vm, row)
-		if err != nil {
-			e.ruleFailed(r.compiled, err)
-			continue
-		}
-		if !ok {
-			continue
-		}
-		key, ok := e.groupKey(r, ev)
-		if !ok {
-			continue
-		}
-		if !haveEntity {
-			haveEntity = true
-			for i, p := range e.entityAt {
-				entity[i], _ = ev.LookupString(p)
-			}
-		}
-		en := entry{t: t, id: ev.ID, entity: entity}
-		if late {
-			en.behind = e.watermark()
-		}
-		if len(r.aggs) > 0 {
-			en.vals = make([]any, len(r.aggs))
-			for i := range r.aggs {
-				en.vals[i] = e.aggregateValue(r, i, row)
-			}
-		}
-		e.add(r, key, en)
+		e.consider(r, ev, t, behind)
 	}
 }
 
-func (e *Engine) aggregateValue(r *ruleState, i int, row env) any {
-	a := &r.aggs[i]
-	if a.arg == nil {
-		return true // count()
+// judge gives an event to one rule.
+func (e *Engine) judge(r *ruleState, ev *logstream.Event, t, behind int64) {
+	e.readRow(ev, r.fields)
+	e.consider(r, ev, t, behind)
+}
+
+// readRow puts the fields of an event where expressions look for them.
+func (e *Engine) readRow(ev *logstream.Event, fields []field) {
+	for _, f := range fields {
+		e.eval.row[f.name] = ev.Lookup(f.path)
 	}
-	v, err := a.arg.run(&e.eval.vm, row)
+}
+
+// consider sees whether an event counts for a rule, and enters it. Where that
+// depends on a list that a rule fills it may have to wait for the watermark.
+func (e *Engine) consider(r *ruleState, ev *logstream.Event, t, behind int64) {
+	if !r.derives {
+		if mask, ok := e.admits(r); ok {
+			e.enter(r, ev, t, mask, behind)
+		}
+		return
+	}
+	e.setMaybe(r)
+	most, possible := e.admits(r)
+	if !possible {
+		return
+	}
+	e.setLists(r, t)
+	mask, ok := e.admits(r)
+	sure := ok && mask == most && !r.waits
+	if behind == 0 && !sure && e.await(r, ev, t) {
+		return
+	}
+	if ok {
+		e.enter(r, ev, t, mask, behind)
+	}
+}
+
+// admits evaluates the conditions of a rule on the event in the row: the marks
+// that it bears, and whether it counts at all.
+func (e *Engine) admits(r *ruleState) (mask uint16, ok bool) {
+	if r.where != nil {
+		ok, err := r.where.holds(&e.eval.vm, e.eval.row)
+		if err != nil {
+			e.ruleFailed(r.compiled, err)
+		}
+		if err != nil || !ok {
+			return 0, false
+		}
+	}
+	for i, m := range r.marks {
+		holds, err := m.holds(&e.eval.vm, e.eval.row)
+		if err != nil {
+			e.ruleFailed(r.compiled, err)
+		}
+		if holds {
+			mask |= 1 << i
+		}
+	}
+	return mask, mask != 0 || r.marks == nil
+}
+
+// enter puts an event that counts for a rule into its group.
+func (e *Engine) enter(r *ruleState, ev *logstream.Event, t int64, mask uint16, behind int64) {
+	key, ok := e.groupKey(r, ev)
+	if !ok {
+		return
+	}
+	en := entry{t: t, id: ev.ID, mask: mask, behind: behind}
+	for i, p := range e.entityAt {
+		en.entity[i], _ = ev.LookupString(p)
+	}
+	if n := len(r.aggs) + len(r.kept); n > 0 {
+		en.vals = make([]any, n)
+		for i := range r.aggs {
+			en.vals[i] = true // count()
+			if arg := r.aggs[i].arg; arg != nil {
+				en.vals[i] = e.valueOf(r, arg)
+			}
+		}
+		for i := range r.kept {
+			en.vals[len(r.aggs)+i] = e.valueOf(r, r.kept[i].prog)
+		}
+	}
+	e.add(r, key, en)
+}
+
+// valueOf evaluates an expression on the event in the row; nil when it fails.
+func (e *Engine) valueOf(r *ruleState, p *program) any {
+	v, err := p.run(&e.eval.vm, e.eval.row)
 	if err != nil {
 		e.ruleFailed(r.compiled, err)
 		return nil
@@ -83,8 +137,14 @@ const keySeparator = "\x1f"
 
 func (e *Engine) groupKey(r *ruleState, ev *logstream.Event) (string, bool) {
 	var key string
-	for i, f := range r.group {
-		text, ok := keyText(ev.Lookup(f.path))
+	for i := range r.group {
+		var v any
+		if g := &r.group[i]; g.expr != nil {
+			v = e.valueOf(r, g.expr)
+		} else {
+			v = ev.Lookup(g.path)
+		}
+		text, ok := keyText(v)
 		if !ok && r.MissingKey != "group" {
 			return "", false
 		}
@@ -129,7 +189,11 @@ func (e *Engine) add(r *ruleState, key string, en entry) {
 		r.groups[key] = g
 	}
 	e.evict(r, g)
-	if en.isLate() {
+	switch {
+	case r.remembers():
+		e.addRemembered(r, g, en)
+		return
+	case en.isLate():
 		e.addLate(r, g, en)
 		return
 	}
@@ -147,7 +211,37 @@ func (e *Engine) add(r *ruleState, key string, en entry) {
 			w.settled = newMachine(r.compiled)
 		}
 	}
-	if e.opts.Ahead && r.slides() {
+	if e.opts.Ahead && r.looksAhead() {
+		e.lookAhead(w, pos, inOrder)
+	}
+	e.schedule(w)
+}
+
+// addRemembered takes in an entry of a group that knows more than its entries
+// tell. One that came late is looked at as it comes: what was known before it
+// cannot be worked out any more.
+func (e *Engine) addRemembered(r *ruleState, g *group, en entry) {
+	w := e.follow(r, g)
+	if w.settled == nil {
+		w.settled = newMachine(r.compiled)
+		if g.memory != nil {
+			if err := recall(w.settled.(rememberer), g.memory, &e.eval); err != nil {
+				e.ruleFailed(r.compiled, err)
+				w.settled = newMachine(r.compiled)
+			}
+			g.memory = nil
+		}
+	}
+	pos, inOrder := 0, false
+	if en.isLate() {
+		pos = w.settled.pos().hi
+		g.entries = slices.Insert(g.entries, pos, en)
+		w.ahead = nil
+		e.step(w, e.watermark())
+	} else {
+		pos, inOrder = g.insert(en, r.nHaving)
+	}
+	if e.opts.Ahead && r.looksAhead() && w.settled.pos().hi < len(g.entries) {
 		e.lookAhead(w, pos, inOrder)
 	}
 	e.schedule(w)
@@ -159,24 +253,28 @@ func (e *Engine) add(r *ruleState, key string, en entry) {
 // settled finds: more entries only make the condition hold sooner.
 func (e *Engine) lookAhead(w *watch, pos int, inOrder bool) {
 	entries := w.group.entries
+	last := entries[len(entries)-1].t
 	m := w.ahead
+	if m != nil && !inOrder && !m.slip(entries, pos, &e.eval) {
+		m = nil
+	}
 	switch {
 	case m == nil:
 		m = w.settled.clone()
 		w.ahead = m
-		m.advance(entries, entries[len(entries)-1].t, &e.eval, func(outcome) {})
+		m.advance(entries, last, &e.eval, func(outcome) {})
 	case inOrder:
 		m.advance(entries, entries[pos].t, &e.eval, func(outcome) {})
-	default:
-		m.slip(entries, pos, &e.eval)
 	}
 	// While an earlier episode is open, events still under way may show that both
 	// are one; and one that is over already needs no haste. The watermark decides.
-	next := w.settled.opened
-	if w.settled.ep == nil {
+	settled, ahead := w.settled.pos(), m.pos()
+	next := settled.opened
+	if settled.ep == nil {
 		next++
 	}
-	if m.ep != nil && m.opened == next {
-		e.tell(w, m, m.ep)
+	if ahead.ep != nil && ahead.opened == next {
+		e.tell(w, ahead)
+		e.publish(w.rule, ahead.ep)
 	}
 }

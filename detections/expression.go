@@ -59,8 +59,30 @@ type translator struct {
 	named  map[string]bool           // lists that were named
 	aggs   []aggregate               // aggregates that were named
 
+	signals   bool            // the events are alerts of other rules
+	offered   map[string]bool // names beside event fields that the kind of rule knows
+	steps     map[string]bool // earlier steps of a sequence, whose fields may be named
+	keep      map[string]bool // event fields that a sequence must keep
+	baselines []baseline      // that were named
+	derives   bool            // a list that a rule fills was named
+	waits     bool            // and where its filling makes a condition false
+
+	usesOffered bool
+
 	problems []exprProblem
 }
+
+// offer makes names known that stand for something else than an event's fields.
+func (t *translator) offer(names ...string) {
+	t.offered = map[string]bool{}
+	for _, n := range names {
+		t.offered[n] = true
+	}
+	t.usesOffered = false
+}
+
+// withdraw ends what offer began.
+func (t *translator) withdraw() { t.offered = nil }
 
 type exprProblem struct {
 	loc  file.Location
@@ -188,6 +210,8 @@ func (t *translator) cond(n ast.Node, negate bool) ast.Node {
 				if what := t.neverListed(n.Left); what != "" {
 					return t.failHint(n.Left, "a list holds texts: %s is never in one", what, "write texts in quotes, or use == to compare")
 				}
+				_, derived := l.(*ast.IdentifierNode)
+				t.waits = t.waits || derived && negate
 				return at(n, call(pick(negate, "__not_listed", "__listed"), t.value(n.Left), l))
 			}
 			return at(n, call(pick(negate, "__not_in", "__in"), t.value(n.Left), t.value(n.Right)))
@@ -249,6 +273,9 @@ func (t *translator) value(n ast.Node) ast.Node {
 	case *ast.ChainNode:
 		return t.value(n.Node)
 	case *ast.MemberNode:
+		if of, ok := n.Node.(*ast.CallNode); ok && isCallOf(of, "baseline") {
+			return t.baseline(n, of)
+		}
 		return at(n, call("__member", t.value(n.Node), t.value(n.Property)))
 	case *ast.ArrayNode:
 		out := &ast.ArrayNode{}
@@ -270,6 +297,9 @@ func (t *translator) call(n *ast.CallNode) ast.Node {
 	callee, ok := n.Callee.(*ast.IdentifierNode)
 	if !ok {
 		return t.fail(n, "methods are not part of the rule language")
+	}
+	if callee.Value == "baseline" {
+		return t.failHint(n, "%s is not a value itself", "a baseline", "name one of its members, for instance baseline(count(), 7d).mean; others are "+strings.Join(baselineMembers[1:], ", "))
 	}
 	if _, ok := aggregateFuncs[callee.Value]; ok {
 		switch {

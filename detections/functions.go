@@ -31,8 +31,8 @@ var functions = map[string]function{
 	"__not_starts":   texts(strings.HasPrefix, false),
 	"__ends":         texts(strings.HasSuffix, true),
 	"__not_ends":     texts(strings.HasSuffix, false),
-	"__listed":       {call: func(a ...any) (any, error) { return listed(a[0], a[1], true), nil }, types: []any{new(func(any, *List) bool)}},
-	"__not_listed":   {call: func(a ...any) (any, error) { return listed(a[0], a[1], false), nil }, types: []any{new(func(any, *List) bool)}},
+	"__listed":       {call: func(a ...any) (any, error) { return listed(a[0], a[1], true), nil }, types: []any{new(func(any, any) bool)}},
+	"__not_listed":   {call: func(a ...any) (any, error) { return listed(a[0], a[1], false), nil }, types: []any{new(func(any, any) bool)}},
 	"__matches":      {call: func(a ...any) (any, error) { return matches(a[0], a[1], true), nil }, types: []any{new(func(any, *regexp.Regexp) bool)}},
 	"__not_matches":  {call: func(a ...any) (any, error) { return matches(a[0], a[1], false), nil }, types: []any{new(func(any, *regexp.Regexp) bool)}},
 	"__true":         {call: func(a ...any) (any, error) { b, ok := a[0].(bool); return ok && b, nil }, types: []any{new(func(any) bool)}},
@@ -140,8 +140,14 @@ func element(v, of any) (in, ok bool) {
 	return false, false
 }
 
+// container is a list that a text can be in.
+type container interface{ Contains(text string) bool }
+
 func listed(v, list any, want bool) bool {
-	l, ok := list.(*List)
+	if _, open := list.(maybe); open {
+		return v != nil
+	}
+	l, ok := list.(container)
 	if !ok || v == nil {
 		return false
 	}

@@ -14,6 +14,7 @@ type group struct {
 	present []int   // how many values the entries hold for each aggregate of having
 	watch   *watch  // nil while nothing can come of the entries
 	beyond  *beyond // what is kept beside the window; nil for most groups
+	memory  []byte  // what a group that remembers knows, while it has no watch
 }
 
 // beyond is what is remembered of a group longer than its windows.
@@ -83,14 +84,10 @@ func (g *group) drop(n int) {
 		}
 	}
 	if w := g.watch; w != nil {
-		for _, m := range []*machine{w.settled, w.ahead} {
-			if m == nil {
-				continue
+		for _, m := range []machine{w.settled, w.ahead} {
+			if m != nil {
+				m.shift(g.entries, n)
 			}
-			for m.lo < n {
-				m.pop(&g.entries[m.lo])
-			}
-			m.lo, m.hi = m.lo-n, m.hi-n
 		}
 	}
 	// Moving what is left to the front for every few entries dropped would cost
@@ -105,7 +102,10 @@ func (g *group) drop(n int) {
 // It errs only towards yes: every aggregate of a condition that only rises is
 // put at or past what it is over any part of the entries.
 func (g *group) possible(c *compiled, v *evaluator) bool {
-	if c.having == nil || !c.rises {
+	switch {
+	case c.kind == Sequence:
+		return c.possibleSteps(g.entries)
+	case c.having == nil || !c.rises || len(c.baselines) > 0:
 		return len(g.entries) > 0
 	}
 	clear(v.agg)

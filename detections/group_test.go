@@ -35,14 +35,14 @@ func TestGroupsAreForgottenWhenTheirWindowHasPassed(t *testing.T) {
 				ingest(t, e, start.Add(time.Duration(i)*time.Second), i, fmt.Sprint("ip", i))
 			}
 			if having == "count() < 2" {
-				require.LessOrEqual(t, len(e.queue), 800, "few groups are followed closely")
+				require.LessOrEqual(t, len(e.queues[0]), 800, "few groups are followed closely")
 				e.Advance(start.Add(9 * 24 * time.Hour)) // told ones are remembered for a week
 			} else {
 				require.LessOrEqual(t, len(e.rules[0].groups), 1000, "the window holds six hundred")
 				e.Advance(start.Add(3 * time.Hour))
 			}
 			require.Empty(t, e.rules[0].groups)
-			require.Empty(t, e.queue)
+			require.Empty(t, e.queues[0])
 		})
 	}
 }

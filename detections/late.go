@@ -31,15 +31,15 @@ func (ep *episode) overlaps(from, to, window int64) bool {
 
 // keptUntil is the watermark until which others may follow a late entry.
 func (r *ruleState) keptUntil(en *entry) int64 {
-	return en.behind + max(r.Window, r.Quiet).Milliseconds()
+	return en.behind + max(r.span(), r.Quiet.Milliseconds())
 }
 
 // lateStep is how far the watermark moves between two walks over many entries.
-func (r *ruleState) lateStep() int64 { return max(r.Window, r.Quiet).Milliseconds() / 16 }
+func (r *ruleState) lateStep() int64 { return max(r.span(), r.Quiet.Milliseconds()) / 16 }
 
 // addLate takes in an entry that arrived behind the watermark.
 func (e *Engine) addLate(r *ruleState, g *group, en entry) {
-	if en.t <= e.watermark()-r.Window.Milliseconds() {
+	if en.t <= e.watermark()-r.span() {
 		g.keepLate(en)
 		w := e.follow(r, g)
 		w.dirty = true
@@ -53,21 +53,7 @@ func (e *Engine) addLate(r *ruleState, g *group, en entry) {
 	}
 	w = e.follow(r, g)
 	w.ahead = nil // it is made anew from settled
-	if m := w.settled; m == nil {
-		w.dirty = true
-	} else {
-		if m.ep != nil && pos < m.hi && en.t >= m.ep.opened-r.Window.Milliseconds() {
-			m.ep.absorb(&en)
-		}
-		switch {
-		case pos < m.lo:
-			m.lo, m.hi = m.lo+1, m.hi+1
-			w.dirty = true
-		case pos < m.hi:
-			m.push(&en)
-			w.dirty = w.dirty || r.slides()
-		}
-	}
+	w.dirty = w.settled == nil || w.settled.takeLate(&en, pos) || w.dirty
 	e.schedule(w)
 }
 
@@ -96,27 +82,27 @@ func (e *Engine) lateWalk(w *watch, wm int64) {
 			e.tellLate(w, o.closed, wm)
 		}
 	})
-	if m.ep != nil {
-		e.tellLate(w, m.ep, wm)
+	if ep := m.pos().ep; ep != nil {
+		e.tellLate(w, ep, wm)
 	}
 	if w.settled == nil && len(g.entries) > 0 && g.possible(r.compiled, &e.eval) {
 		// What is left may yet be joined by entries in time.
 		w.settled = newMachine(r.compiled)
 		w.settled.advance(g.entries, wm, &e.eval, func(outcome) {})
-		w.settled.ep, w.settled.opened = nil, 0
+		w.settled.pos().ep, w.settled.pos().opened = nil, 0
 	}
 }
 
 // tellLate tells an episode that late entries made, unless it was told.
 func (e *Engine) tellLate(w *watch, ep *episode, wm int64) {
-	r, window := w.rule, w.rule.Window.Milliseconds()
+	r, window := w.rule, w.rule.span()
 	if ep.lateUntil == 0 {
 		return
 	}
 	if b := w.group.beyond; b != nil && slices.ContainsFunc(b.past, func(s span) bool { return ep.overlaps(s.from, s.to, window) }) {
 		return
 	}
-	if m := w.settled; m != nil && m.ep != nil && ep.overlaps(m.ep.opened, math.MaxInt64, window) {
+	if m := w.settled; m != nil && m.pos().ep != nil && ep.overlaps(m.pos().ep.opened, math.MaxInt64, window) {
 		return
 	}
 	for _, o := range w.alerts {
@@ -125,13 +111,15 @@ func (e *Engine) tellLate(w *watch, ep *episode, wm int64) {
 		}
 	}
 	ep.late = true
-	keep := ep.lateUntil + max(r.Window, r.Quiet).Milliseconds()
+	keep := ep.lateUntil + max(r.span(), r.Quiet.Milliseconds())
 	i := slices.IndexFunc(w.late, func(l *lateAlert) bool { return ep.overlaps(l.ep.opened, l.quietAt(r), window) })
 	if i < 0 {
 		a := ep.alert(r.compiled, e.tenant, w.values, &e.eval)
 		a.ID = w.alertID(&a)
 		w.late = append(w.late, &lateAlert{openAlert: openAlert{alert: a, told: ep.count}, ep: ep, keep: keep})
 		e.opts.OnChange(Change{Opened, a})
+		e.emit(&a)
+		e.publish(r, ep)
 		return
 	}
 	l := w.late[i]
@@ -152,7 +140,7 @@ func (e *Engine) tellLate(w *watch, ep *episode, wm int64) {
 // adopt hands a late alert to the episode in time that goes on where it ended.
 func (w *watch) adopt(ep *episode) *lateAlert {
 	i := slices.IndexFunc(w.late, func(l *lateAlert) bool {
-		return ep.overlaps(l.ep.opened, l.quietAt(w.rule), w.rule.Window.Milliseconds())
+		return ep.overlaps(l.ep.opened, l.quietAt(w.rule), w.rule.span())
 	})
 	if i < 0 {
 		return nil
@@ -192,6 +180,6 @@ func (g *group) remember(s span) {
 // forget drops what is remembered for longer than needed.
 func (b *beyond) forget(r *ruleState, wm int64) {
 	b.late = slices.DeleteFunc(b.late, func(en entry) bool { return r.keptUntil(&en) <= wm })
-	keep := max(pastKept, 2*r.Window) / time.Millisecond
+	keep := max(pastKept, 2*r.Window, 2*r.Within) / time.Millisecond
 	b.past = slices.DeleteFunc(b.past, func(s span) bool { return s.to < wm-int64(keep) })
 }

@@ -3,10 +3,16 @@ package detections
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"path"
 	"slices"
 	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"portcullis/internal/diag"
+	"portcullis/internal/yamldoc"
 )
 
 // Lists are named lists that rules look values up in: lists.trusted_networks.
@@ -18,6 +24,7 @@ type List struct {
 	entries []string
 	texts   map[string]struct{}
 	nets    []netip.Prefix
+	filled  bool // by the alerts of a rule, while the engine runs
 }
 
 // NewList makes a list of entries; surrounding space is ignored.
@@ -98,4 +105,22 @@ func ReadLists(fsys fs.FS, dir string) (Lists, error) {
 		lists[strings.TrimSuffix(path.Base(name), ".txt")] = NewList(entries...)
 	}
 	return lists, nil
+}
+
+// withFilled is the lists together with those that the rules of files fill.
+func (ls Lists) withFilled(files []File) Lists {
+	out := maps.Clone(ls)
+	if out == nil {
+		out = Lists{}
+	}
+	for _, f := range files {
+		docs, _ := yamldoc.Documents(diag.NewSource(f.Name, f.Data)) // problems are told by Load
+		for _, doc := range docs {
+			name := keyNode(keyNode(doc, "publish"), "list")
+			if name.Kind == yaml.ScalarNode && out[name.Value] == nil {
+				out[name.Value] = &List{filled: true}
+			}
+		}
+	}
+	return out
 }

@@ -1,6 +1,7 @@
 package detections
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -51,9 +52,10 @@ var idPattern = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 // is a [diag.Problems] that holds every problem of every file; the rules that
 // have none are returned all the same.
 func Load(files []File, lists Lists) (*RuleSet, error) {
-	set := &RuleSet{lists: lists}
 	var problems diag.Problems
 	seen := map[string]*Rule{}
+	lists = lists.withFilled(files)
+	set := &RuleSet{lists: lists}
 	for _, f := range files {
 		src := diag.NewSource(f.Name, f.Data)
 		docs, ps := yamldoc.Documents(src)
@@ -74,13 +76,15 @@ func Load(files []File, lists Lists) (*RuleSet, error) {
 			set.Rules = append(set.Rules, r)
 		}
 	}
+	problems = append(problems, set.checkNetwork()...)
 	return set, problems.Err()
 }
 
 // RuleSet is rules that were loaded together, with the lists they name.
 type RuleSet struct {
-	Rules []*Rule
-	lists Lists
+	Rules  []*Rule
+	lists  Lists
+	levels map[string]int // by rule id: a rule is judged after those it reads
 }
 
 // Rule returns the rule with an id, nil if there is none.
@@ -95,7 +99,7 @@ func (s *RuleSet) Rule(id string) *Rule {
 
 // Without returns the set without the rules named, and the names that no rule has.
 func (s *RuleSet) Without(ids []string) (*RuleSet, []string) {
-	out := &RuleSet{lists: s.lists}
+	out := &RuleSet{lists: s.lists, levels: s.levels}
 	var unknown []string
 	for _, id := range ids {
 		if s.Rule(id) == nil {
@@ -121,7 +125,7 @@ func (s *RuleSet) IDs() []string {
 
 // loadRule decodes and checks one document.
 func loadRule(src *diag.Source, doc *yaml.Node, lists Lists) (*Rule, diag.Problems) {
-	r := &Rule{MissingKey: "drop", src: src, node: yamldoc.Resolve(doc)}
+	r := &Rule{MissingKey: "drop", On: "events", Ordered: true, src: src, node: yamldoc.Resolve(doc)}
 	d := &yamldoc.Decoder{Src: src}
 	d.Decode(doc, r, "")
 	if r.node.Kind == yaml.MappingNode {
@@ -156,25 +160,14 @@ func (r *Rule) check(d *yamldoc.Decoder) {
 			d.Report(n, key, "is empty").Hint = "give it a value"
 		}
 	}
-	for key, v := range map[string]time.Duration{"window": r.Window, "quiet": r.Quiet} {
-		if v > 0 && v < minWindow {
-			d.Report(at(key), key, "is shorter than %s", minWindow).Hint = "write for instance " + key + ": 10m"
-		}
+	for key, v := range map[string]time.Duration{"window": r.Window, "quiet": r.Quiet, "within": r.Within, "learn": r.Learn, "forget": r.Forget} {
+		r.checkLength(d, r.node, key, key, v)
 	}
 	r.checkTests(d)
 	if r.MissingKey != "drop" && r.MissingKey != "group" {
 		d.Report(at("missing_key"), "missing_key", "must be drop or group")
 	}
-	switch {
-	case r.Having.Given() && !given("window"):
-		d.Report(at("having"), "having", "needs a window").Hint = "add for instance window: 1h"
-	case !given("having") && given("window"):
-		d.Report(at("window"), "window", "has no effect without having").Hint = "add having, or use quiet to say when an alert resolves"
-	case r.Window > maxWindow:
-		d.Report(at("window"), "window", "is longer than %s", yamldoc.FormatDuration(maxWindow))
-	case r.Quiet > maxWindow:
-		d.Report(at("quiet"), "quiet", "is longer than %s", yamldoc.FormatDuration(maxWindow))
-	}
+	r.checkKind(d)
 	for name, p := range r.Params {
 		n := keyNode(at("params"), name)
 		if p.Default == nil {
@@ -187,11 +180,11 @@ func (r *Rule) check(d *yamldoc.Decoder) {
 	if r.Campaign == "" {
 		r.Campaign = r.ID
 	}
-	if r.Quiet == 0 {
-		r.Quiet = r.Window
+	if r.Quiet == 0 && r.Kind() != State { // a state lasts until it is changed back
+		r.Quiet = cmp.Or(r.Window, r.Within, defaultQuiet)
 	}
-	if r.Quiet == 0 {
-		r.Quiet = defaultQuiet
+	if r.Kind() == FirstSeen {
+		r.Learn, r.Forget = cmp.Or(r.Learn, defaultLearn), cmp.Or(r.Forget, defaultForget)
 	}
 }
 

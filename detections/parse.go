@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/conf"
 	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/parser"
+
+	"portcullis/internal/yamldoc"
 )
 
 // maxExpression bounds the length of an expression in bytes, and with it how
@@ -19,15 +22,56 @@ const (
 	maxPredicates = 3
 )
 
+// config is what expr must know to read an expression.
+type config = conf.Config
+
 // eachMark stands for [*] while expr reads an expression: letters, as many as
 // there were characters, so that places stay right.
 const eachMark = "\ua56a\ua56a\ua56a"
 
-// markEach writes eachMark for every [*] that stands outside quotes.
-func markEach(text string) string {
-	if !strings.Contains(text, "[*]") {
-		return text
+// digitMark stands for the digits of a length of time, 7d, while expr reads an
+// expression: letters again, one for each.
+const digitMark = '\ua500'
+
+// lengthOf reads a name that stands for a length of time.
+func lengthOf(name string) (time.Duration, bool) {
+	var text strings.Builder
+	marked := false
+	for _, r := range name {
+		if r >= digitMark && r < digitMark+10 {
+			r, marked = r-digitMark+'0', true
+		}
+		text.WriteRune(r)
 	}
+	if !marked {
+		return 0, false
+	}
+	d, err := yamldoc.ParseDuration(text.String())
+	return d, err == nil
+}
+
+// lengthAt is how many bytes of text at i are a length of time.
+func lengthAt(text string, i int) int {
+	if i > 0 && (isWord(text[i-1]) || text[i-1] == '.') {
+		return 0
+	}
+	n := i
+	for n < len(text) && text[n] >= '0' && text[n] <= '9' {
+		n++
+	}
+	if n == i || n == len(text) || !strings.ContainsRune("smhdw", rune(text[n])) || n+1 < len(text) && isWord(text[n+1]) {
+		return 0
+	}
+	return n + 1 - i
+}
+
+func isWord(c byte) bool {
+	return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= 0x80
+}
+
+// markEach writes eachMark for every [*], and digitMarks for the digits of every
+// length of time, that stand outside quotes.
+func markEach(text string) string {
 	var out strings.Builder
 	quote := byte(0)
 	for i := 0; i < len(text); i++ {
@@ -45,6 +89,12 @@ func markEach(text string) string {
 			out.WriteString(eachMark)
 			i += 2
 			continue
+		case quote == 0 && lengthAt(text, i) > 0:
+			for n := lengthAt(text, i) - 1; n > 0; n-- {
+				out.WriteRune(digitMark + rune(text[i]-'0'))
+				i++
+			}
+			c = text[i]
 		}
 		out.WriteByte(c)
 	}

@@ -30,15 +30,16 @@ func (e *Engine) SetRules(set *RuleSet, params map[string]map[string]any) error 
 		if err := d.Problems.Err(); err != nil {
 			return err
 		}
-		st := &ruleState{compiled: c, order: i, print: fingerprint(c, set.lists), groups: map[string]*group{}}
+		st := &ruleState{compiled: c, order: i, level: set.levels[r.ID], print: fingerprint(c, set.lists), groups: map[string]*group{}}
 		if was := old[r.ID]; was != nil && was.print == st.print {
-			st.groups, st.swept = was.groups, was.swept
+			st.groups, st.swept, st.waiting = was.groups, was.swept, was.waiting
 			kept[was] = st
 		}
 		rules = append(rules, st)
 	}
 	e.rules = rules
 	e.index()
+	e.arrange()
 	e.moveWatches(kept)
 	return nil
 }
@@ -46,9 +47,9 @@ func (e *Engine) SetRules(set *RuleSet, params map[string]map[string]any) error 
 // moveWatches hands what is followed closely to the rules that take the place of
 // unchanged ones. The alerts of the others resolve: nothing follows them any more.
 func (e *Engine) moveWatches(kept map[*ruleState]*ruleState) {
-	watches := e.queue
+	watches := slices.Concat(e.queues...)
 	slices.SortFunc(watches, watchOrder)
-	e.queue = nil
+	e.queues = make([]queue, len(e.byLevel))
 	for _, w := range watches {
 		to := kept[w.rule]
 		if to == nil {
@@ -56,17 +57,18 @@ func (e *Engine) moveWatches(kept map[*ruleState]*ruleState) {
 			continue
 		}
 		w.rule = to
-		for _, m := range []*machine{w.settled, w.ahead} {
+		for _, m := range []machine{w.settled, w.ahead} {
 			if m != nil {
-				m.c = to.compiled
+				m.pos().c = to.compiled
 			}
 		}
-		e.queue = append(e.queue, w)
+		q := &e.queues[to.level]
+		w.index = len(*q)
+		*q = append(*q, w)
 	}
-	for i, w := range e.queue {
-		w.index = i
+	for i := range e.queues {
+		heap.Init(&e.queues[i])
 	}
-	heap.Init(&e.queue)
 }
 
 // watchOrder orders watches by rule and group.
@@ -94,7 +96,14 @@ func (e *Engine) abandon(w *watch) {
 // they do.
 func fingerprint(c *compiled, lists Lists) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%q %q %v %v %q %q %v %v", c.Where.Value, groupNames(c), c.Window, c.Quiet, c.Having.Value, c.MissingKey, c.params, c.types)
+	fmt.Fprintf(h, "%s %q %q %v %v %q %q %v %v", c.kind, c.Where.Value, groupNames(c), c.Window, c.Quiet, c.Having.Value, c.MissingKey, c.params, c.types)
+	for _, s := range c.Steps {
+		fmt.Fprintf(h, "%q %q %d", s.Name, s.Where.Value, s.Times)
+	}
+	fmt.Fprintf(h, "%v %v %q %q %q %v %v %q %s", c.Ordered, c.Within, c.After.Value, c.Expect.Value, c.Rule.Value.Value, c.Learn, c.Forget, c.When.Value, c.On)
+	if p := c.Publish; p != nil {
+		fmt.Fprintf(h, "%q %q %v", p.List, p.Value.Value, p.TTL)
+	}
 	for _, n := range keys(c.Evidence) {
 		fmt.Fprintf(h, "%q %q", n, c.Evidence[n].Value)
 	}
@@ -117,6 +126,9 @@ func (e *Engine) index() {
 	e.byType = map[string]*typePlan{}
 	e.other = &typePlan{}
 	for _, r := range e.rules {
+		if r.On == "signals" {
+			continue
+		}
 		for _, t := range r.types {
 			if e.byType[t] == nil {
 				e.byType[t] = &typePlan{}
@@ -124,6 +136,9 @@ func (e *Engine) index() {
 		}
 	}
 	for _, r := range e.rules {
+		if r.On == "signals" {
+			continue
+		}
 		if r.types == nil {
 			e.other.add(r)
 			for _, p := range e.byType {
@@ -135,6 +150,32 @@ func (e *Engine) index() {
 			e.byType[t].add(r)
 		}
 	}
+}
+
+// arrange sorts rules by level, and makes the lists that they fill.
+func (e *Engine) arrange() {
+	e.byLevel = [][]*ruleState{nil}
+	e.readsSignals = false
+	filled := map[string]*filledList{}
+	for _, r := range e.rules {
+		for r.level >= len(e.byLevel) {
+			e.byLevel = append(e.byLevel, nil)
+		}
+		e.byLevel[r.level] = append(e.byLevel[r.level], r)
+		e.readsSignals = e.readsSignals || r.On == "signals"
+		if r.Publish != nil {
+			filled[r.Publish.List] = e.filled[r.Publish.List]
+		}
+		for _, name := range r.filled {
+			filled[name] = e.filled[name]
+		}
+	}
+	for name, l := range filled {
+		if l == nil {
+			filled[name] = newFilledList()
+		}
+	}
+	e.filled = filled
 }
 
 func (p *typePlan) add(r *ruleState) {

@@ -12,11 +12,19 @@ import (
 // Kind is what a rule needs to know to hold.
 type Kind string
 
-// The kinds of rules.
+// The kinds of rules. docs/rules.md has an example of each.
 const (
-	Match     Kind = "match"     // one event
-	Aggregate Kind = "aggregate" // the events of a group within a window
+	Match     Kind = "match"      // one event
+	Aggregate Kind = "aggregate"  // the events of a group within a window
+	Baseline  Kind = "baseline"   // the same, compared with what is usual for the group
+	Sequence  Kind = "sequence"   // one event after another
+	Absence   Kind = "absence"    // an event that another does not follow
+	FirstSeen Kind = "first_seen" // a value that is new to its group
+	State     Kind = "state"      // a setting that changes, until it is changed back
 )
+
+// Kinds lists every kind.
+var Kinds = []Kind{Match, Aggregate, Baseline, Sequence, Absence, FirstSeen, State}
 
 // Rule is one detection as its author wrote it.
 type Rule struct {
@@ -30,22 +38,64 @@ type Rule struct {
 	FalsePositives []string                `yaml:"false_positives"`
 	Runbook        string                  `yaml:"runbook"` // what a person should do
 	Params         map[string]Param        `yaml:"params"`
-	Where          yamldoc.Text            `yaml:"where,required"`
+	On             string                  `yaml:"on"` // "events" (default) or "signals": the alerts of other rules
+	Where          yamldoc.Text            `yaml:"where"`
 	GroupBy        []yamldoc.Text          `yaml:"group_by"`
 	MissingKey     string                  `yaml:"missing_key"` // "drop" (default) or "group"
 	Window         time.Duration           `yaml:"window"`
 	Having         yamldoc.Text            `yaml:"having"`
-	Quiet          time.Duration           `yaml:"quiet"` // an alert resolves when its condition has not held for so long
+	Steps          []Step                  `yaml:"steps"`   // of a sequence
+	Ordered        bool                    `yaml:"ordered"` // the steps follow each other; true if absent
+	Within         time.Duration           `yaml:"within"`  // of a sequence, from the first step to the last; of an absence
+	After          yamldoc.Text            `yaml:"after"`   // of an absence: the event that another must follow
+	Expect         yamldoc.Text            `yaml:"expect"`  // and that other
+	Value          yamldoc.Text            `yaml:"value"`   // of first_seen and of a state
+	Per            []yamldoc.Text          `yaml:"per"`     // what a value is new to, as group_by
+	Learn          time.Duration           `yaml:"learn"`   // nothing is new to what is younger than this
+	Forget         time.Duration           `yaml:"forget"`  // a value that was not seen for so long is new again
+	Key            []yamldoc.Text          `yaml:"key"`     // what has a state, as group_by; the tenant if absent
+	When           yamldoc.Text            `yaml:"when"`    // over was and now
+	Quiet          time.Duration           `yaml:"quiet"`   // an alert resolves when its condition has not held for so long
+	Publish        *Publish                `yaml:"publish"`
 	Evidence       map[string]yamldoc.Text `yaml:"evidence"`
 	Tests          []Test                  `yaml:"tests"`
 
-	src  *diag.Source
-	node *yaml.Node
+	src     *diag.Source
+	node    *yaml.Node
+	named   []string // lists that it names
+	sources []string // rules whose signals it reads; nil when any
+}
+
+// Step is one step of a sequence. Its condition may name fields of the first
+// event of an earlier step: invite.user_id.
+type Step struct {
+	Name  string       `yaml:"name,required"`
+	Where yamldoc.Text `yaml:"where,required"`
+	Times int          `yaml:"times"` // events that make the step; 1 if absent
+}
+
+// Publish puts a value of each event of an alert into a list that other rules
+// look up as lists.NAME, for TTL from the event.
+type Publish struct {
+	List  string        `yaml:"list,required"`
+	Value yamldoc.Text  `yaml:"value,required"`
+	TTL   time.Duration `yaml:"ttl,required"`
 }
 
 // Kind tells which kind of rule r is.
 func (r *Rule) Kind() Kind {
-	if r.Having.Given() {
+	switch {
+	case len(r.Steps) > 0:
+		return Sequence
+	case r.After.Given() || r.Expect.Given():
+		return Absence
+	case r.When.Given():
+		return State
+	case r.Value.Given():
+		return FirstSeen
+	case r.Having.Given() && usesBaseline(r.Having.Value):
+		return Baseline
+	case r.Having.Given():
 		return Aggregate
 	}
 	return Match
@@ -65,8 +115,13 @@ type Param struct {
 	Doc     string   `yaml:"doc"`
 }
 
-// defaultQuiet is how long a match rule's alert stays open without a new event.
-const defaultQuiet = time.Hour
+// How long an alert without a window of its own stays open without a new event,
+// and how long first_seen learns and remembers where the rule does not say.
+const (
+	defaultQuiet  = time.Hour
+	defaultLearn  = 14 * 24 * time.Hour
+	defaultForget = 90 * 24 * time.Hour
+)
 
 // minWindow and maxWindow bound windows and quiet times.
 const (

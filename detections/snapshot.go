@@ -15,12 +15,12 @@ import (
 // an engine with the same rules, and given the events that came since, it goes
 // on as if it had never stopped: the same alerts with the same ids.
 
-const snapshotMagic = "portcullis engine 2\n"
+const snapshotMagic = "portcullis engine 3\n"
 
 // Snapshot writes the engine's state.
 func (e *Engine) Snapshot() ([]byte, error) {
 	enc := &encoder{}
-	for _, v := range []int64{e.newest, e.floor, e.ticked, e.swept} {
+	for _, v := range []int64{e.newest, e.floor, e.ticked, e.swept, e.heard} {
 		enc.int(v)
 	}
 	stats, err := json.Marshal(e.stats)
@@ -36,6 +36,16 @@ func (e *Engine) Snapshot() ([]byte, error) {
 	enc.len(len(e.undated))
 	for i := range e.undated {
 		enc.string(string(e.undated[i].Raw()))
+	}
+	enc.len(len(e.signals))
+	for i := range e.signals {
+		enc.string(e.signals[i].rule)
+		enc.string(string(e.signals[i].ev.Raw()))
+	}
+	enc.len(len(e.filled))
+	for _, name := range keys(e.filled) {
+		enc.string(name)
+		e.filled[name].encode(enc)
 	}
 	enc.len(len(e.rules))
 	for _, r := range e.rules {
@@ -72,13 +82,16 @@ func (e *Engine) Restore(data []byte) error {
 func (e *Engine) restore(body []byte) error {
 	d := &decoder{b: body}
 	next := *e
-	next.newest, next.floor, next.ticked, next.swept = d.int(), d.int(), d.int(), d.int()
+	next.newest, next.floor, next.ticked, next.swept, next.heard = d.int(), d.int(), d.int(), d.int(), d.int()
 	next.stats = Stats{}
 	if err := json.Unmarshal([]byte(d.string()), &next.stats); err != nil {
 		return fmt.Errorf("%w: %w", errSnapshot, err)
 	}
 	if next.stats.RuleErrors == nil {
 		next.stats.RuleErrors = map[string]RuleError{}
+	}
+	if next.stats.Shed == nil {
+		next.stats.Shed = map[string]int64{}
 	}
 	next.dedupe = logstream.NewDedupe(maxRemembered)
 	if err := next.dedupe.UnmarshalBinary([]byte(d.string())); err != nil {
@@ -92,10 +105,29 @@ func (e *Engine) restore(body []byte) error {
 		}
 		next.undated = append(next.undated, ev)
 	}
-	next.queue = nil
+	next.signals = nil
+	for range d.len() {
+		rule := d.string()
+		ev, err := logstream.Decode([]byte(d.string()))
+		if err != nil {
+			return fmt.Errorf("%w: %w", errSnapshot, err)
+		}
+		next.signals = append(next.signals, signal{ev.Time.UnixMilli(), rule, ev})
+	}
+	next.filled = map[string]*filledList{}
+	for name := range e.filled {
+		next.filled[name] = newFilledList()
+	}
+	for range d.len() {
+		name, list := d.string(), decodeFilledList(d)
+		if e.filled[name] != nil {
+			next.filled[name] = list
+		}
+	}
+	next.queues = make([]queue, len(e.byLevel))
 	states := map[string]*ruleState{}
 	for _, r := range e.rules {
-		fresh := &ruleState{compiled: r.compiled, order: r.order, print: r.print, groups: map[string]*group{}}
+		fresh := &ruleState{compiled: r.compiled, order: r.order, level: r.level, print: r.print, groups: map[string]*group{}}
 		states[r.ID] = fresh
 	}
 	for range d.len() {
@@ -122,7 +154,9 @@ func (e *Engine) restore(body []byte) error {
 		}
 	}
 	next.rules = e.rules
-	heap.Init(&next.queue)
+	for i := range next.queues {
+		heap.Init(&next.queues[i])
+	}
 	next.eval.fail = e.ruleFailed
 	*e = next
 	return nil
@@ -130,6 +164,12 @@ func (e *Engine) restore(body []byte) error {
 
 func (r *ruleState) encode(enc *encoder) error {
 	enc.int(r.swept)
+	enc.len(len(r.waiting))
+	for i := range r.waiting {
+		enc.int(r.waiting[i].t)
+		enc.string(r.waiting[i].ev.ID) // its envelope may have been all that bore it
+		enc.string(string(r.waiting[i].ev.Raw()))
+	}
 	enc.len(len(r.groups))
 	for _, key := range keys(r.groups) {
 		if err := r.groups[key].encode(enc); err != nil {
@@ -141,6 +181,17 @@ func (r *ruleState) encode(enc *encoder) error {
 
 func (r *ruleState) decode(d *decoder, e *Engine) {
 	r.swept = d.int()
+	for range d.len() {
+		w := waiting{t: d.int()}
+		id := d.string()
+		var err error
+		if w.ev, err = logstream.Decode([]byte(d.string())); err != nil {
+			d.fail()
+			return
+		}
+		w.ev.ID = id
+		r.waiting = append(r.waiting, w)
+	}
 	for range d.len() {
 		g := decodeGroup(d, r, e)
 		if d.err != nil {
@@ -162,6 +213,7 @@ func (g *group) encode(enc *encoder) error {
 			enc.int(s.to)
 		}
 	}
+	enc.string(string(g.memory))
 	enc.bool(g.watch != nil)
 	if g.watch == nil {
 		return nil
@@ -171,18 +223,25 @@ func (g *group) encode(enc *encoder) error {
 
 func decodeGroup(d *decoder, r *ruleState, e *Engine) *group {
 	g := &group{key: d.string()}
-	for _, en := range decodeEntries(d, r) {
-		if n := len(g.entries); n > 0 && g.entries[n-1].compare(&en) >= 0 {
+	for _, en := range decodeEntries(d, r.compiled) {
+		switch n := len(g.entries); {
+		case r.remembers():
+			g.entries = append(g.entries, en) // one that came late stands where it came
+		case n > 0 && g.entries[n-1].compare(&en) >= 0:
 			d.fail()
 			return g
+		default:
+			g.insert(en, r.nHaving)
 		}
-		g.insert(en, r.nHaving)
 	}
 	if d.bool() {
-		g.beyond = &beyond{late: decodeEntries(d, r)}
+		g.beyond = &beyond{late: decodeEntries(d, r.compiled)}
 		for range d.len() {
 			g.beyond.past = append(g.beyond.past, span{d.int(), d.int()})
 		}
+	}
+	if m := d.string(); m != "" {
+		g.memory = []byte(m)
 	}
 	if d.bool() {
 		decodeWatch(d, r, g, e)
@@ -199,6 +258,7 @@ func encodeEntries(enc *encoder, entries []entry) {
 		last = en.t
 		enc.string(en.id)
 		enc.int(en.behind)
+		enc.uint(uint64(en.mask))
 		for _, s := range en.entity {
 			enc.string(s)
 		}
@@ -209,12 +269,12 @@ func encodeEntries(enc *encoder, entries []entry) {
 	}
 }
 
-func decodeEntries(d *decoder, r *ruleState) []entry {
+func decodeEntries(d *decoder, c *compiled) []entry {
 	n := d.len()
 	entries := make([]entry, 0, n)
 	last := int64(0)
 	for range n {
-		en := entry{t: last + d.int(), id: d.string(), behind: d.int()}
+		en := entry{t: last + d.int(), id: d.string(), behind: d.int(), mask: uint16(d.uint())}
 		last = en.t
 		for i := range en.entity {
 			en.entity[i] = d.string()
@@ -225,7 +285,7 @@ func decodeEntries(d *decoder, r *ruleState) []entry {
 				en.vals[i] = d.value()
 			}
 		}
-		if len(en.vals) != len(r.aggs) {
+		if len(en.vals) != len(c.aggs)+len(c.kept) {
 			d.fail()
 		}
 		if d.err != nil {
@@ -240,8 +300,8 @@ func (w *watch) encode(enc *encoder) error {
 	enc.int(w.due)
 	enc.bool(w.dirty)
 	enc.int(w.walked)
-	w.settled.encode(enc)
-	w.ahead.encode(enc)
+	encodeMachine(enc, w.settled)
+	encodeMachine(enc, w.ahead)
 	enc.len(len(w.alerts))
 	for _, a := range w.alerts {
 		if err := a.encode(enc); err != nil {
@@ -263,8 +323,8 @@ func decodeWatch(d *decoder, r *ruleState, g *group, e *Engine) {
 	w := &watch{rule: r, group: g, values: r.groupValues(g.key)}
 	g.watch = w
 	w.due, w.dirty, w.walked = d.int(), d.bool(), d.int()
-	w.settled = decodeMachine(d, r.compiled, g.entries)
-	w.ahead = decodeMachine(d, r.compiled, g.entries)
+	w.settled = decodeMachine(d, r.compiled, g.entries, &e.eval)
+	w.ahead = decodeMachine(d, r.compiled, g.entries, &e.eval)
 	for range d.len() {
 		w.alerts = append(w.alerts, decodeOpenAlert(d))
 	}
@@ -277,45 +337,44 @@ func decodeWatch(d *decoder, r *ruleState, g *group, e *Engine) {
 	if d.err != nil {
 		return
 	}
-	e.queue.Push(w)
+	e.queues[r.level].Push(w)
 }
 
-// encode writes a machine, which may be nil.
-func (m *machine) encode(enc *encoder) {
+// encodeMachine writes a machine, which may be nil.
+func encodeMachine(enc *encoder, m machine) {
 	enc.bool(m != nil)
 	if m == nil {
 		return
 	}
-	enc.len(m.lo)
-	enc.len(m.hi)
-	enc.len(m.opened)
-	enc.int(m.judged)
-	enc.int(m.since)
-	enc.bool(m.ep != nil)
-	if m.ep != nil {
-		m.ep.encode(enc)
+	at := m.pos()
+	enc.len(at.lo)
+	enc.len(at.hi)
+	enc.len(at.opened)
+	enc.int(at.since)
+	enc.bool(at.ep != nil)
+	if at.ep != nil {
+		at.ep.encode(enc)
 	}
+	m.encode(enc)
 }
 
-func decodeMachine(d *decoder, c *compiled, entries []entry) *machine {
+func decodeMachine(d *decoder, c *compiled, entries []entry, v *evaluator) machine {
 	if !d.bool() {
 		return nil
 	}
 	m := newMachine(c)
+	at := m.pos()
 	lo, hi := d.uint(), d.uint()
-	m.opened, m.judged, m.since = int(d.uint()), d.int(), d.int()
+	at.opened, at.since = int(d.uint()), d.int()
 	if hi < lo || hi > uint64(len(entries)) {
 		d.fail()
 		return nil
 	}
-	// What is summed is what stands in the window.
-	m.lo, m.hi = int(lo), int(lo)
-	for m.hi < int(hi) {
-		m.push(&entries[m.hi])
-	}
+	at.lo, at.hi = int(lo), int(hi)
 	if d.bool() {
-		m.ep = decodeEpisode(d, c)
+		at.ep = decodeEpisode(d, c)
 	}
+	m.decode(d, entries, v)
 	return m
 }
 
@@ -351,6 +410,8 @@ func (ep *episode) encode(enc *encoder) {
 		enc.int(v)
 	}
 	enc.bool(ep.late)
+	enc.value(ep.was)
+	enc.value(ep.now)
 	enc.strings(ep.first)
 	enc.strings(ep.last)
 	for _, set := range ep.entities {
@@ -367,6 +428,7 @@ func decodeEpisode(d *decoder, c *compiled) *episode {
 	ep.opened, ep.lastTrue, ep.lateUntil = d.int(), d.int(), d.int()
 	ep.count, ep.next = int(d.int()), int(d.int())
 	ep.late = d.bool()
+	ep.was, ep.now = d.value(), d.value()
 	ep.first, ep.last = d.strings(), d.strings()
 	if ep.next < 0 || ep.next > len(ep.last) {
 		d.fail()

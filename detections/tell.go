@@ -9,7 +9,8 @@ import (
 )
 
 // tell opens or updates the alert of a machine's open episode.
-func (e *Engine) tell(w *watch, m *machine, ep *episode) {
+func (e *Engine) tell(w *watch, m *walk) {
+	ep := m.ep
 	open := w.alert(m.opened)
 	if open == nil {
 		a := ep.alert(w.rule.compiled, e.tenant, w.values, &e.eval)
@@ -85,7 +86,7 @@ func (w *watch) alertID(a *Alert) string {
 // OpenAlerts returns the alerts that are open now, in order of opening.
 func (e *Engine) OpenAlerts() []Alert {
 	var out []Alert
-	watches := slices.Clone(e.queue)
+	watches := slices.Concat(e.queues...)
 	slices.SortFunc(watches, watchOrder)
 	for _, w := range watches {
 		for _, o := range w.alerts {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"container/heap"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -15,8 +16,8 @@ type watch struct {
 	group  *group
 	values map[string]string
 
-	settled *machine
-	ahead   *machine
+	settled machine
+	ahead   machine
 
 	alerts []*openAlert // open ones in order of their episodes
 	late   []*lateAlert // raised by late evidence alone, open
@@ -74,7 +75,7 @@ func (q *queue) Pop() any {
 func (e *Engine) follow(r *ruleState, g *group) *watch {
 	if g.watch == nil {
 		g.watch = &watch{rule: r, group: g, values: r.groupValues(g.key), walked: math.MinInt64 / 2}
-		heap.Push(&e.queue, g.watch)
+		heap.Push(&e.queues[r.level], g.watch)
 	}
 	return g.watch
 }
@@ -82,27 +83,16 @@ func (e *Engine) follow(r *ruleState, g *group) *watch {
 // schedule sets when a watch is looked at again.
 func (e *Engine) schedule(w *watch) {
 	w.due = w.next()
-	heap.Fix(&e.queue, w.index)
+	heap.Fix(&e.queues[w.rule.level], w.index)
 }
 
 // next is the earliest watermark at which something can happen to the group.
 func (w *watch) next() int64 {
 	due := int64(math.MaxInt64)
-	window := w.rule.Window.Milliseconds()
 	if m := w.settled; m != nil {
-		entries := w.group.entries
-		switch {
-		case !m.c.slides() && m.lo < len(entries):
-			due = entries[m.lo].t + window
-		case m.c.slides() && m.hi < len(entries):
-			due = entries[m.hi].t
-		case len(entries) > 0:
-			due = entries[0].t + window // it leaves
-		default:
-			due = 0
-		}
-		if m.ep != nil {
-			due = min(max(due, 1), m.ep.lastTrue+m.c.Quiet.Milliseconds())
+		due = m.next(w.group.entries)
+		if at := m.pos(); at.ep != nil {
+			due = min(max(due, 1), at.quietEnd())
 		}
 	}
 	if w.dirty {
@@ -114,40 +104,97 @@ func (w *watch) next() int64 {
 	return due
 }
 
-// tick looks at what is due when the watermark has moved far enough.
+// tick looks at what is due when the watermark has moved far enough, level by
+// level: a rule that reads what others say comes after them.
 func (e *Engine) tick(force bool) {
 	wm := e.watermark()
 	if !force && wm-e.ticked < tick.Milliseconds() {
 		return
 	}
 	e.ticked = wm
+	var signals []signal
+	for level := range e.queues {
+		for _, r := range e.byLevel[level] {
+			e.release(r, wm)
+			if r.On == "signals" {
+				e.hearSignals(r, signals, wm)
+			}
+		}
+		e.tickQueue(&e.queues[level], wm, force)
+		signals = append(signals, e.takeSignals()...)
+	}
+	e.heard = wm
+	if wm-e.swept >= time.Minute.Milliseconds() {
+		e.swept = wm
+		e.forgetFilled(wm)
+		for _, r := range e.rules {
+			if every := max(r.span()/4, time.Minute.Milliseconds()); wm-r.swept >= every {
+				r.swept = wm
+				e.sweep(r)
+			}
+		}
+	}
+}
+
+// tickQueue settles the groups of one level that are due.
+func (e *Engine) tickQueue(q *queue, wm int64, force bool) {
 	var again []*watch
-	for len(e.queue) > 0 && (e.queue[0].due <= wm) {
-		w := heap.Pop(&e.queue).(*watch)
+	for len(*q) > 0 && (*q)[0].due <= wm {
+		w := heap.Pop(q).(*watch)
 		if e.settle(w, wm, force) {
 			again = append(again, w)
 		}
 	}
 	if force {
-		for _, w := range e.queue {
+		for _, w := range *q {
 			if w.dirty {
 				e.lateWalk(w, wm)
 				w.due = w.next()
 			}
 		}
-		heap.Init(&e.queue)
+		heap.Init(q)
 	}
 	for _, w := range again {
 		w.due = max(w.next(), wm+1)
-		heap.Push(&e.queue, w)
+		heap.Push(q, w)
 	}
-	if wm-e.swept >= time.Minute.Milliseconds() {
-		e.swept = wm
-		for _, r := range e.rules {
-			if every := max(r.Window/4, time.Minute).Milliseconds(); wm-r.swept >= every {
-				r.swept = wm
-				e.sweep(r)
-			}
+}
+
+// step walks a group's entries up to the watermark and tells what comes of it.
+func (e *Engine) step(w *watch, wm int64) {
+	m := w.settled
+	m.advance(w.group.entries, wm, &e.eval, func(o outcome) {
+		w.ahead = nil // what it made of the same events is out of date
+		at := m.pos()
+		if o.closed != nil {
+			e.publish(w.rule, o.closed)
+			e.resolve(w, at.opened, o.closed, o.closedAt)
+			return
+		}
+		e.tell(w, at)
+		e.emit(&w.alert(at.opened).alert)
+	})
+	at := m.pos()
+	if at.ep != nil && w.ahead == nil {
+		e.tell(w, at)
+	}
+	e.publish(w.rule, at.ep)
+	e.withdraw(w, wm)
+}
+
+// withdraw resolves an alert that was told ahead of the watermark, and that the
+// events under way then did not bear out. Only states can be changed back unseen.
+func (e *Engine) withdraw(w *watch, wm int64) {
+	if w.rule.kind != State {
+		return
+	}
+	for _, o := range slices.Clone(w.alerts) {
+		if o.nth > w.settled.pos().opened && o.alert.OpenedAt.UnixMilli() <= wm {
+			w.alerts = slices.DeleteFunc(w.alerts, func(a *openAlert) bool { return a == o })
+			a := o.alert
+			end := a.UpdatedAt
+			a.ResolvedAt = &end
+			e.opts.OnChange(Change{Resolved, a})
 		}
 	}
 }
@@ -156,25 +203,18 @@ func (e *Engine) tick(force bool) {
 // group is to be followed on.
 func (e *Engine) settle(w *watch, wm int64, force bool) bool {
 	r, g := w.rule, w.group
-	if m := w.settled; m != nil {
-		m.advance(g.entries, wm, &e.eval, func(o outcome) {
-			w.ahead = nil // what it made of the same events is out of date
-			if o.closed == nil {
-				e.tell(w, m, m.ep)
-				return
-			}
-			e.resolve(w, m.opened, o.closed, o.closedAt)
-		})
-		if m.ep != nil && w.ahead == nil {
-			e.tell(w, m, m.ep)
-		}
+	if w.settled != nil {
+		e.step(w, wm)
 	}
 	if w.dirty && (force || e.lateWalkDue(w, wm)) {
 		e.lateWalk(w, wm)
 	}
 	e.resolveLate(w, wm)
 	e.evict(r, g)
-	if m := w.settled; m != nil && m.ep == nil && m.finished(g.entries) && !g.possible(r.compiled, &e.eval) {
+	if m := w.settled; m != nil && m.pos().ep == nil && m.finished(g.entries) && (r.remembers() || !g.possible(r.compiled, &e.eval)) {
+		if k, ok := m.(rememberer); ok {
+			g.memory = memory(k)
+		}
 		w.settled, w.ahead = nil, nil
 	}
 	if w.settled != nil || w.dirty || len(w.late) > 0 {
@@ -194,7 +234,7 @@ func (e *Engine) evict(r *ruleState, g *group) {
 	if g.watch != nil && g.watch.settled != nil {
 		n = g.watch.settled.done(g.entries, wm)
 	} else {
-		cut := wm - r.Window.Milliseconds()
+		cut := wm - r.span()
 		for n < len(g.entries) && g.entries[n].t <= cut {
 			n++
 		}
@@ -218,6 +258,9 @@ const (
 func (e *Engine) sweep(r *ruleState) {
 	wm := e.watermark()
 	for key, g := range r.groups {
+		if g.memory != nil && memoryUntil(g.memory) < wm {
+			g.memory = nil
+		}
 		if b := g.beyond; b != nil {
 			b.forget(r, wm)
 			if len(b.late) == 0 && len(b.past) == 0 && (g.watch == nil || !g.watch.dirty) {
@@ -228,7 +271,7 @@ func (e *Engine) sweep(r *ruleState) {
 			continue
 		}
 		e.evict(r, g)
-		if len(g.entries) == 0 && g.beyond == nil {
+		if len(g.entries) == 0 && g.beyond == nil && g.memory == nil {
 			delete(r.groups, key)
 		}
 	}
