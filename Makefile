@@ -4,7 +4,7 @@ FUZZTIME ?= 1m
 CRASH_KILLS ?= 200
 CRASH_EVENTS ?= 200000
 
-.PHONY: all test race lint fuzz crash bench demo build
+.PHONY: all test race lint fuzz crash long bench demo build
 
 all: lint test
 
@@ -35,6 +35,10 @@ fuzz:
 crash:
 	PORTCULLIS_CRASH_KILLS=$(CRASH_KILLS) PORTCULLIS_CRASH_EVENTS=$(CRASH_EVENTS) \
 		go test -count 1 -timeout 30m -v -run '^TestADaemonKilledAtAnyInstant' ./cmd/portcullis
+
+# The tests that run for minutes: a million events in a second, a year of events.
+long:
+	PORTCULLIS_LONG=1 go test -count 1 -timeout 30m ./detections/...
 
 bench:
 	go run ./bench

@@ -42,6 +42,9 @@ func (a *absence) advance(entries []entry, until int64, _ *evaluator, visit func
 		}
 		if e.mask&markAfter != 0 {
 			a.waiting = append(slices.Clip(a.waiting), *e)
+			if len(a.waiting) > maxEntries {
+				a.waiting = a.waiting[1:] // the alert of those before it tells of the group all the same
+			}
 		}
 	}
 	a.judge(until, visit)

@@ -11,6 +11,13 @@ func (x *distinct) encode(e *encoder) {
 		e.value(k)
 		e.int(int64(x.seen[k]))
 	}
+	var sketch []byte
+	if x.approximate() {
+		s := newSketch()
+		x.fill(s)
+		sketch, _ = s.MarshalBinary() // it never fails
+	}
+	e.string(string(sketch))
 }
 
 func (x *distinct) decode(d *decoder) {
@@ -21,6 +28,14 @@ func (x *distinct) decode(d *decoder) {
 			return
 		}
 		x.seen[k] = n
+	}
+	if b := d.string(); b != "" {
+		x.sketch = newSketch()
+		if err := x.sketch.UnmarshalBinary([]byte(b)); err != nil {
+			d.fail()
+			return
+		}
+		x.seen = map[any]int{} // they are in the sketch
 	}
 }
 

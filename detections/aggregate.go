@@ -37,7 +37,7 @@ const (
 
 var aggregateFuncs = map[string]aggregateFunc{
 	"count":    {args: [2]int{0, 1}, pred: true, growth: rises, make: func() accumulator { return &counter{} }},
-	"distinct": {args: [2]int{1, 1}, growth: rises, make: func() accumulator { return &distinct{seen: map[any]int{}} }},
+	"distinct": {args: [2]int{1, 1}, growth: rises, make: func() accumulator { return newDistinct() }},
 	"max":      {args: [2]int{1, 1}, growth: rises, make: func() accumulator { return &extreme{sign: 1} }},
 	"min":      {args: [2]int{1, 1}, growth: falls, make: func() accumulator { return &extreme{sign: -1} }},
 	"sum":      {args: [2]int{1, 1}, make: func() accumulator { return &mean{total: true} }},
@@ -135,128 +135,6 @@ func isCallOf(n *ast.CallNode, name string) bool {
 
 // usesBaseline reports whether a condition compares with what is usual.
 func usesBaseline(having string) bool { return strings.Contains(having, "baseline(") }
-
-// accumulator folds the values of events in order of time. Missing values are
-// passed over.
-type accumulator interface {
-	add(v any)
-	value() any
-	encode(e *encoder)
-	decode(d *decoder)
-}
-
-// removable accumulators can also let go of what they were given.
-type removable interface {
-	accumulator
-	remove(v any)
-}
-
-type counter struct{ n int }
-
-func (c *counter) add(v any) {
-	if v == true {
-		c.n++
-	}
-}
-func (c *counter) remove(v any) {
-	if v == true {
-		c.n--
-	}
-}
-func (c *counter) value() any { return c.n }
-
-type distinct struct{ seen map[any]int }
-
-func (d *distinct) add(v any) { each(v, func(k any) { d.seen[k]++ }) }
-func (d *distinct) remove(v any) {
-	each(v, func(k any) {
-		if d.seen[k]--; d.seen[k] <= 0 {
-			delete(d.seen, k)
-		}
-	})
-}
-func (d *distinct) value() any { return len(d.seen) }
-
-type valueList struct {
-	seen map[any]bool
-	list []any
-}
-
-func (l *valueList) add(v any) {
-	each(v, func(k any) {
-		if len(l.list) < maxValues && !l.seen[k] {
-			l.seen[k] = true
-			l.list = append(l.list, k)
-		}
-	})
-}
-func (l *valueList) value() any { return slices.Clone(l.list) }
-
-type extreme struct {
-	sign float64
-	set  bool
-	best float64
-}
-
-func (e *extreme) add(v any) {
-	if n, ok := number(v); ok && (!e.set || n*e.sign > e.best*e.sign) {
-		e.set, e.best = true, n
-	}
-}
-func (e *extreme) value() any {
-	if !e.set {
-		return nil
-	}
-	return e.best
-}
-
-type mean struct {
-	total bool
-	sum   float64
-	n     int
-}
-
-func (m *mean) add(v any) {
-	if x, ok := number(v); ok {
-		m.sum += x
-		m.n++
-	}
-}
-func (m *mean) value() any {
-	switch {
-	case math.IsInf(m.sum, 0) || math.IsNaN(m.sum) || m.n == 0 && !m.total:
-		return nil
-	case m.total:
-		return m.sum
-	}
-	return m.sum / float64(m.n)
-}
-
-type edge struct {
-	last bool
-	v    any
-}
-
-func (e *edge) add(v any) {
-	if v != nil && (e.last || e.v == nil) {
-		e.v = v
-	}
-}
-func (e *edge) value() any { return e.v }
-
-// each visits the scalars in v: v itself, or its elements when it is an array.
-func each(v any, visit func(any)) {
-	switch v := v.(type) {
-	case string, float64, bool:
-		visit(v)
-	case int:
-		visit(float64(v))
-	case []any:
-		for _, e := range v {
-			each(e, visit)
-		}
-	}
-}
 
 // bound is the value that no sub-window of events can pass: the aggregate over
 // all of them, or the number of events that have a value where that is cheaper.

@@ -21,6 +21,7 @@ type Alert struct {
 	EventIDs   []string          `json:"event_ids"` // the first and the latest, at most 200
 	Evidence   map[string]any    `json:"evidence"`
 	Responses  []Response        `json:"responses"`
+	Notes      []string          `json:"notes,omitempty"` // what about the numbers is not exact
 
 	Title string `json:"-"` // the rule's title
 }

@@ -62,13 +62,14 @@ func (h *history) clone() *history {
 	out := *h
 	out.marks = slices.Clip(h.marks) // never changed, only appended to
 	if h.acc != nil {
-		out.acc = cloneAccumulator(h.acc)
+		out.acc = h.acc.clone()
 	}
 	return &out
 }
 
-// note adds the value of an event at t.
-func (h *history) note(b *baseline, t int64, v any, ep *episode) {
+// note adds the value of an entry.
+func (h *history) note(b *baseline, e *entry, ep *episode) {
+	t := e.t
 	k := floorDiv(t, b.bucket)
 	switch {
 	case h.acc == nil:
@@ -79,7 +80,7 @@ func (h *history) note(b *baseline, t int64, v any, ep *episode) {
 		h.cur, h.held, h.acc = k, false, b.fresh()
 	}
 	if k == h.cur { // else it came late: what is usual stays
-		h.acc.add(v)
+		e.addTo(h.acc, b.agg)
 		h.held = h.held || ep != nil && t-ep.opened < heldOut.Milliseconds()
 	}
 }

@@ -29,6 +29,7 @@ type compiled struct {
 	kept      []namedProgram
 	rises     bool // having is judged as events come
 	travels   bool // kept holds latitude and longitude
+	coldLimit int  // a group of fewer entries cannot satisfy the rule
 	evidence  []namedProgram
 	fields    []field  // every event field that its expressions name
 	lists     []string // every list that they name

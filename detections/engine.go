@@ -1,6 +1,7 @@
 package detections
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
@@ -29,7 +30,9 @@ type Options struct {
 	Now func() time.Time
 	// OnChange gets every alert that opens, changes or resolves, in order.
 	OnChange func(Change)
-	Logger   *slog.Logger // discards if nil
+	// Memory bounds the state of each rule.
+	Memory Memory
+	Logger *slog.Logger // discards if nil
 }
 
 // Transition says what happened to an alert.
@@ -102,6 +105,7 @@ type Engine struct {
 	heard    int64             // watermark up to which signals were heard
 	undated  []logstream.Event // that came before any event with a time
 	eval     evaluator
+	packer   packer
 	stats    Stats
 	entityAt [4]logstream.Path
 
@@ -115,6 +119,9 @@ type ruleState struct {
 	level   int    // rules that read what others say are judged after them
 	print   string // what the rule was compiled from
 	groups  map[string]*group
+	bytes   int64     // what the groups take, about
+	words   words     // of its packed groups
+	gone    gone      // groups that were let go
 	waiting []waiting // events that the watermark must reach first
 	swept   int64     // watermark of the last sweep
 }
@@ -131,6 +138,8 @@ func NewEngine(tenant string, set *RuleSet, opts Options) (*Engine, error) {
 	if opts.Lateness == 0 {
 		opts.Lateness = defaultLateness
 	}
+	opts.Memory.Keys = cmp.Or(opts.Memory.Keys, defaultKeys)
+	opts.Memory.Bytes = cmp.Or(opts.Memory.Bytes, defaultBytes)
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
@@ -166,11 +175,6 @@ func (e *Engine) Stats() Stats {
 	s.Shed = maps.Clone(e.stats.Shed)
 	return s
 }
-
-// What is shed, as Stats.Shed names it after the rule.
-const shedWaiting = "waiting events"
-
-func (e *Engine) shed(rule, what string, n int64) { e.stats.Shed[rule+" "+what] += n }
 
 // Watermark is the event time behind which an event counts as late; zero before
 // the first event.

@@ -13,6 +13,7 @@ type entry struct {
 	id     string
 	vals   []any  // the value for each aggregate of the rule, then what the kind of rule keeps
 	mask   uint16 // of its marks, those that it bears
+	fold   *fold  // nil for one event
 	entity [4]string
 	behind int64 // the watermark when it arrived late; 0 when it was in time
 }
@@ -71,30 +72,38 @@ func newEpisode(c *compiled, at int64) *episode {
 
 // absorb adds an event to the episode.
 func (ep *episode) absorb(e *entry) {
-	ep.count++
+	ep.count += e.count()
 	ep.lateUntil = max(ep.lateUntil, e.behind)
-	if len(ep.first) < maxIDs {
-		ep.first = append(ep.first, e.id)
-	} else if len(ep.last) < maxIDs {
-		ep.last = append(ep.last, e.id)
-	} else {
-		ep.last[ep.next] = e.id
-		ep.next = (ep.next + 1) % maxIDs
+	if e.fold != nil {
+		ep.keepID(e.fold.first)
 	}
-	for i, v := range e.entity {
-		if v == "" || len(ep.entities[i]) >= maxEntities {
-			continue
-		}
-		if ep.entities[i] == nil {
-			ep.entities[i] = map[string]struct{}{}
-		}
-		ep.entities[i][v] = struct{}{}
-	}
+	ep.keepID(e.id)
+	e.eachEntity(func(i int, v string) { addEntity(&ep.entities, i, v) })
 	for i, acc := range ep.evidence {
-		acc.add(e.vals[i])
+		e.addTo(acc, i)
+		if d, ok := acc.(*distinct); ok {
+			d.settle(maxExact)
+		}
 	}
 	if ep.publishes {
-		ep.fresh = append(ep.fresh, publication{e.t, e.vals[len(e.vals)-1]})
+		values := valueList{seen: map[any]bool{}}
+		e.addPublished(&values)
+		for _, v := range values.list {
+			ep.fresh = append(ep.fresh, publication{e.t, v})
+		}
+	}
+}
+
+// keepID keeps the first and the latest ids.
+func (ep *episode) keepID(id string) {
+	switch {
+	case len(ep.first) < maxIDs:
+		ep.first = append(ep.first, id)
+	case len(ep.last) < maxIDs:
+		ep.last = append(ep.last, id)
+	default:
+		ep.last[ep.next] = id
+		ep.next = (ep.next + 1) % maxIDs
 	}
 }
 
@@ -107,18 +116,18 @@ func (ep *episode) clone() *episode {
 	out.fresh = slices.Clone(ep.fresh)
 	out.evidence = make([]accumulator, len(ep.evidence))
 	for i, acc := range ep.evidence {
-		out.evidence[i] = cloneAccumulator(acc)
+		out.evidence[i] = acc.clone()
 	}
 	return &out
 }
 
 // alert writes the episode as an alert of the group. ID and resolution are the
 // caller's.
-func (ep *episode) alert(c *compiled, tenant string, group map[string]string, v *evaluator) Alert {
+func (ep *episode) alert(c *compiled, tenant string, w *watch, v *evaluator) Alert {
 	a := Alert{
-		Rule: c.ID, Tenant: tenant, Severity: c.Severity, Campaign: c.Campaign, Group: group, Title: c.Title,
+		Rule: c.ID, Tenant: tenant, Severity: c.Severity, Campaign: c.Campaign, Group: w.values, Title: c.Title,
 		OpenedAt: msTime(ep.opened), UpdatedAt: msTime(ep.lastTrue), Late: ep.late, Count: ep.count,
-		Evidence: map[string]any{}, Responses: []Response{},
+		Evidence: map[string]any{}, Responses: []Response{}, Notes: ep.notes(c, w.group.lost),
 	}
 	a.EventIDs = append(append(slices.Clone(ep.first), ep.last[ep.next:]...), ep.last[:ep.next]...)
 	for i, to := range []*[]string{&a.Entities.IP, &a.Entities.UserID, &a.Entities.ClientID, &a.Entities.JA4} {
@@ -145,25 +154,3 @@ func (ep *episode) alert(c *compiled, tenant string, group map[string]string, v 
 }
 
 func msTime(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
-
-func cloneAccumulator(acc accumulator) accumulator {
-	switch a := acc.(type) {
-	case *counter:
-		out := *a
-		return &out
-	case *distinct:
-		return &distinct{seen: maps.Clone(a.seen)}
-	case *valueList:
-		return &valueList{seen: maps.Clone(a.seen), list: slices.Clone(a.list)}
-	case *extreme:
-		out := *a
-		return &out
-	case *mean:
-		out := *a
-		return &out
-	case *edge:
-		out := *a
-		return &out
-	}
-	panic("detections: unknown accumulator")
-}

@@ -185,10 +185,23 @@ func (r *ruleState) groupValues(key string) map[string]string {
 func (e *Engine) add(r *ruleState, key string, en entry) {
 	g := r.groups[key]
 	if g == nil {
-		g = &group{key: key}
+		e.makeRoom(r)
+		g = &group{key: key, lost: r.gone.has(key)}
 		r.groups[key] = g
+		r.bytes += g.size()
 	}
+	was := g.size()
+	if g.hot != nil || !e.addCold(r, g, &en) {
+		e.addHot(r, g, en)
+	}
+	r.bytes += g.size() - was
+}
+
+// addHot puts an entry into a group that is not packed.
+func (e *Engine) addHot(r *ruleState, g *group, en entry) {
+	e.heat(r, g)
 	e.evict(r, g)
+	e.compact(r, g)
 	switch {
 	case r.remembers():
 		e.addRemembered(r, g, en)
@@ -201,6 +214,7 @@ func (e *Engine) add(r *ruleState, key string, en entry) {
 	w := g.watch
 	if w == nil || w.settled == nil {
 		if !g.possible(r.compiled, &e.eval) {
+			e.cool(r, g)
 			return
 		}
 		w = e.follow(r, g)

@@ -5,16 +5,25 @@ import (
 	"sort"
 )
 
-// group is the state of one rule for one group of events. While no window of
-// its entries could satisfy the rule, it is nothing but its entries; once one
-// could, it has a watch.
+// group is the state of one rule for one group of events. While nothing can come
+// of it, it is packed; see compact.go.
 type group struct {
-	key     string
+	key  string
+	cold string // packed entries, or what a group that remembers knows
+	n    uint16 // packed entries
+	lost bool   // events of it were let go to stay within the rule's memory
+	*hot        // nil while it is packed
+}
+
+// hot is a group that is not packed. While no window of its entries could
+// satisfy the rule, it is nothing but its entries; once one could, it has a watch.
+type hot struct {
 	entries []entry
 	present []int   // how many values the entries hold for each aggregate of having
 	watch   *watch  // nil while nothing can come of the entries
 	beyond  *beyond // what is kept beside the window; nil for most groups
 	memory  []byte  // what a group that remembers knows, while it has no watch
+	dropped int64   // entries let go because there were too many
 }
 
 // beyond is what is remembered of a group longer than its windows.
@@ -41,7 +50,7 @@ func (g *group) insert(e entry, nHaving int) (pos int, inOrder bool) {
 		g.present = make([]int, nHaving)
 	}
 	for i := range g.present {
-		g.present[i] += weight(e.vals[i])
+		g.present[i] += e.weight(i)
 	}
 	return pos, pos == len(g.entries)-1
 }
@@ -63,6 +72,14 @@ func (g *group) keepLate(e entry) {
 	g.beyond.late, _ = insertEntry(g.beyond.late, e)
 }
 
+// weight bounds what the entry can add to an aggregate.
+func (e *entry) weight(i int) int {
+	if e.fold != nil {
+		return e.fold.weights[i]
+	}
+	return weight(e.vals[i])
+}
+
 // weight bounds what one entry can add to an aggregate.
 func weight(v any) int {
 	if v == false {
@@ -80,7 +97,7 @@ func (g *group) drop(n int) {
 	}
 	for k := range n {
 		for i := range g.present {
-			g.present[i] -= weight(g.entries[k].vals[i])
+			g.present[i] -= g.entries[k].weight(i)
 		}
 	}
 	if w := g.watch; w != nil {
@@ -108,14 +125,20 @@ func (g *group) possible(c *compiled, v *evaluator) bool {
 	case c.having == nil || !c.rises || len(c.baselines) > 0:
 		return len(g.entries) > 0
 	}
+	return c.boundHolds(v, func(i int) int {
+		if g.present == nil {
+			return 0
+		}
+		return g.present[i]
+	})
+}
+
+// boundHolds evaluates having with every aggregate at or past what it can be
+// over any part of entries that hold so many values for it.
+func (c *compiled) boundHolds(v *evaluator, present func(i int) int) bool {
 	clear(v.agg)
 	for i := range c.nHaving {
-		a := &c.aggs[i]
-		present := 0
-		if g.present != nil {
-			present = g.present[i]
-		}
-		v.agg[a.name] = a.bound(present)
+		v.agg[c.aggs[i].name] = c.aggs[i].bound(present(i))
 	}
 	ok, err := c.having.holds(&v.vm, v.agg)
 	return ok || err != nil

@@ -90,7 +90,7 @@ var stepPattern = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 // maxSteps bounds the steps of a sequence, maxTimes the events of one.
 const (
 	maxSteps = 16
-	maxTimes = 1000
+	maxTimes = 100
 )
 
 func (r *Rule) checkSteps(d *yamldoc.Decoder) {

@@ -114,7 +114,7 @@ func (e *Engine) tellLate(w *watch, ep *episode, wm int64) {
 	keep := ep.lateUntil + max(r.span(), r.Quiet.Milliseconds())
 	i := slices.IndexFunc(w.late, func(l *lateAlert) bool { return ep.overlaps(l.ep.opened, l.quietAt(r), window) })
 	if i < 0 {
-		a := ep.alert(r.compiled, e.tenant, w.values, &e.eval)
+		a := ep.alert(r.compiled, e.tenant, w, &e.eval)
 		a.ID = w.alertID(&a)
 		w.late = append(w.late, &lateAlert{openAlert: openAlert{alert: a, told: ep.count}, ep: ep, keep: keep})
 		e.opts.OnChange(Change{Opened, a})
@@ -129,7 +129,7 @@ func (e *Engine) tellLate(w *watch, ep *episode, wm int64) {
 	}
 	l.ep = ep
 	id := l.alert.ID
-	l.alert = ep.alert(r.compiled, e.tenant, w.values, &e.eval)
+	l.alert = ep.alert(r.compiled, e.tenant, w, &e.eval)
 	l.alert.ID = id
 	if ep.count >= 2*l.told {
 		l.told = ep.count

@@ -33,8 +33,10 @@ func (e *Engine) SetRules(set *RuleSet, params map[string]map[string]any) error 
 		st := &ruleState{compiled: c, order: i, level: set.levels[r.ID], print: fingerprint(c, set.lists), groups: map[string]*group{}}
 		if was := old[r.ID]; was != nil && was.print == st.print {
 			st.groups, st.swept, st.waiting = was.groups, was.swept, was.waiting
+			st.bytes, st.words, st.gone = was.bytes, was.words, was.gone
 			kept[was] = st
 		}
+		c.coldLimit = c.findColdLimit(&e.eval)
 		rules = append(rules, st)
 	}
 	e.rules = rules

@@ -2,6 +2,7 @@ package detections
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -270,15 +271,10 @@ func (c *compiled) possibleSteps(entries []entry) bool {
 	for i := range entries {
 		all |= entries[i].mask
 	}
-	return bits(all) == len(c.steps)
+	return popcount(all) == len(c.steps)
 }
 
-func bits(m uint16) (n int) {
-	for ; m != 0; m &= m - 1 {
-		n++
-	}
-	return n
-}
+func popcount(m uint16) int { return bits.OnesCount16(m) }
 
 // never is a time that does not come.
 const never = math.MaxInt64

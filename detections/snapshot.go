@@ -148,7 +148,7 @@ func (e *Engine) restore(body []byte) error {
 	for i, r := range e.rules {
 		*e.rules[i] = *states[r.ID]
 		for _, g := range e.rules[i].groups {
-			if g.watch != nil {
+			if g.hot != nil && g.watch != nil {
 				g.watch.rule = e.rules[i]
 			}
 		}
@@ -170,6 +170,7 @@ func (r *ruleState) encode(enc *encoder) error {
 		enc.string(r.waiting[i].ev.ID) // its envelope may have been all that bore it
 		enc.string(string(r.waiting[i].ev.Raw()))
 	}
+	enc.strings(r.words.list)
 	enc.len(len(r.groups))
 	for _, key := range keys(r.groups) {
 		if err := r.groups[key].encode(enc); err != nil {
@@ -192,17 +193,47 @@ func (r *ruleState) decode(d *decoder, e *Engine) {
 		w.ev.ID = id
 		r.waiting = append(r.waiting, w)
 	}
+	for _, w := range d.strings() {
+		r.words.of(w)
+	}
 	for range d.len() {
 		g := decodeGroup(d, r, e)
 		if d.err != nil {
 			return
 		}
 		r.groups[g.key] = g
+		r.bytes += g.size()
+	}
+}
+
+// check fails when a packed group cannot be unpacked.
+func (g *group) check(d *decoder, r *ruleState) {
+	switch {
+	case r.remembers():
+		if err := recall(newMachine(r.compiled).(rememberer), []byte(g.cold), nil); err != nil {
+			d.fail()
+		}
+	default:
+		u := unpacker{r: r, key: g.key, dec: decoder{b: []byte(g.cold)}}
+		for range g.n {
+			u.next(len(r.aggs) + len(r.kept))
+		}
+		if u.dec.err != nil || len(u.dec.b) > 0 {
+			d.fail()
+		}
 	}
 }
 
 func (g *group) encode(enc *encoder) error {
 	enc.string(g.key)
+	enc.bool(g.lost)
+	enc.bool(g.hot != nil)
+	if g.hot == nil {
+		enc.len(int(g.n))
+		enc.string(g.cold)
+		return nil
+	}
+	enc.int(g.dropped)
 	encodeEntries(enc, g.entries)
 	enc.bool(g.beyond != nil)
 	if b := g.beyond; b != nil {
@@ -222,7 +253,13 @@ func (g *group) encode(enc *encoder) error {
 }
 
 func decodeGroup(d *decoder, r *ruleState, e *Engine) *group {
-	g := &group{key: d.string()}
+	g := &group{key: d.string(), lost: d.bool()}
+	if !d.bool() {
+		g.n, g.cold = uint16(d.uint()), d.string()
+		g.check(d, r)
+		return g
+	}
+	g.hot = &hot{dropped: d.int()}
 	for _, en := range decodeEntries(d, r.compiled) {
 		switch n := len(g.entries); {
 		case r.remembers():
@@ -262,6 +299,10 @@ func encodeEntries(enc *encoder, entries []entry) {
 		for _, s := range en.entity {
 			enc.string(s)
 		}
+		enc.bool(en.fold != nil)
+		if en.fold != nil {
+			en.fold.encode(enc)
+		}
 		enc.len(len(en.vals))
 		for _, v := range en.vals {
 			enc.value(v)
@@ -279,13 +320,16 @@ func decodeEntries(d *decoder, c *compiled) []entry {
 		for i := range en.entity {
 			en.entity[i] = d.string()
 		}
+		if d.bool() {
+			en.fold = decodeFold(d, c)
+		}
 		if k := d.len(); k != 0 {
 			en.vals = make([]any, k)
 			for i := range en.vals {
 				en.vals[i] = d.value()
 			}
 		}
-		if len(en.vals) != len(c.aggs)+len(c.kept) {
+		if en.fold == nil && len(en.vals) != len(c.aggs)+len(c.kept) {
 			d.fail()
 		}
 		if d.err != nil {

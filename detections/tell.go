@@ -13,7 +13,7 @@ func (e *Engine) tell(w *watch, m *walk) {
 	ep := m.ep
 	open := w.alert(m.opened)
 	if open == nil {
-		a := ep.alert(w.rule.compiled, e.tenant, w.values, &e.eval)
+		a := ep.alert(w.rule.compiled, e.tenant, w, &e.eval)
 		open = &openAlert{alert: a, nth: m.opened, told: ep.count, toldAt: ep.lastTrue}
 		w.alerts = append(w.alerts, open)
 		if l := w.adopt(ep); l != nil {
@@ -30,7 +30,7 @@ func (e *Engine) tell(w *watch, m *walk) {
 	}
 	open.told, open.toldAt = ep.count, ep.lastTrue
 	was := open.alert
-	open.alert = ep.alert(w.rule.compiled, e.tenant, w.values, &e.eval)
+	open.alert = ep.alert(w.rule.compiled, e.tenant, w, &e.eval)
 	open.alert.keepIdentity(&was)
 	e.opts.OnChange(Change{Updated, open.alert})
 }
@@ -49,7 +49,7 @@ func (a *Alert) keepIdentity(was *Alert) {
 
 // resolve ends the alert of an episode.
 func (e *Engine) resolve(w *watch, nth int, ep *episode, at int64) {
-	a := ep.alert(w.rule.compiled, e.tenant, w.values, &e.eval)
+	a := ep.alert(w.rule.compiled, e.tenant, w, &e.eval)
 	if i := slices.IndexFunc(w.alerts, func(o *openAlert) bool { return o.nth == nth }); i >= 0 {
 		a.keepIdentity(&w.alerts[i].alert)
 		w.alerts = slices.Delete(w.alerts, i, i+1)

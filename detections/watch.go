@@ -203,6 +203,8 @@ func (e *Engine) withdraw(w *watch, wm int64) {
 // group is to be followed on.
 func (e *Engine) settle(w *watch, wm int64, force bool) bool {
 	r, g := w.rule, w.group
+	was := g.size()
+	defer func() { r.bytes += g.size() - was }()
 	if w.settled != nil {
 		e.step(w, wm)
 	}
@@ -221,6 +223,7 @@ func (e *Engine) settle(w *watch, wm int64, force bool) bool {
 		return true
 	}
 	g.watch = nil
+	e.cool(r, g)
 	return false
 }
 
@@ -257,22 +260,43 @@ const (
 // sweep forgets groups of which nothing is left.
 func (e *Engine) sweep(r *ruleState) {
 	wm := e.watermark()
+	r.bytes = 0
 	for key, g := range r.groups {
-		if g.memory != nil && memoryUntil(g.memory) < wm {
-			g.memory = nil
+		switch {
+		case g.hot != nil:
+			e.sweepHot(r, g, wm)
+		case r.remembers() && memoryUntil([]byte(g.cold)) < wm:
+			g.cold = ""
+		case !r.remembers():
+			g.evictCold(wm - r.span())
 		}
-		if b := g.beyond; b != nil {
-			b.forget(r, wm)
-			if len(b.late) == 0 && len(b.past) == 0 && (g.watch == nil || !g.watch.dirty) {
-				g.beyond = nil
-			}
-		}
-		if g.watch != nil {
+		if g.hot == nil && g.cold == "" {
+			delete(r.groups, key)
 			continue
 		}
-		e.evict(r, g)
-		if len(g.entries) == 0 && g.beyond == nil && g.memory == nil {
-			delete(r.groups, key)
+		r.bytes += g.size()
+	}
+}
+
+// sweepHot drops what is not needed of a group that is not packed, and packs it
+// again if little is left.
+func (e *Engine) sweepHot(r *ruleState, g *group, wm int64) {
+	if g.memory != nil && memoryUntil(g.memory) < wm {
+		g.memory = nil
+	}
+	if b := g.beyond; b != nil {
+		b.forget(r, wm)
+		if len(b.late) == 0 && len(b.past) == 0 && (g.watch == nil || !g.watch.dirty) {
+			g.beyond = nil
 		}
 	}
+	if g.watch != nil {
+		return
+	}
+	e.evict(r, g)
+	if len(g.entries) == 0 && g.beyond == nil && g.memory == nil {
+		g.hot = nil
+		return
+	}
+	e.cool(r, g)
 }

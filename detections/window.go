@@ -32,7 +32,7 @@ func (m *window) clone() machine {
 	out.sums = make([]accumulator, len(m.sums))
 	for i, acc := range m.sums {
 		if acc != nil {
-			out.sums[i] = cloneAccumulator(acc)
+			out.sums[i] = acc.clone()
 		}
 	}
 	out.past = make([]*history, len(m.past))
@@ -45,7 +45,7 @@ func (m *window) clone() machine {
 func (m *window) push(e *entry) {
 	for i, acc := range m.sums {
 		if acc != nil {
-			acc.add(e.vals[i])
+			e.addTo(acc, i)
 		}
 	}
 	m.hi++
@@ -54,7 +54,7 @@ func (m *window) push(e *entry) {
 func (m *window) pop(e *entry) {
 	for i, acc := range m.sums {
 		if acc != nil {
-			acc.(removable).remove(e.vals[i])
+			e.takeFrom(acc.(removable), i)
 		}
 	}
 	m.lo++
@@ -70,7 +70,7 @@ func (m *window) holds(entries []entry, end int64, v *evaluator) bool {
 		if acc == nil {
 			acc = aggregateFuncs[m.c.aggs[i].fn].make()
 			for k := m.lo; k < m.hi; k++ {
-				acc.add(entries[k].vals[i])
+				entries[k].addTo(acc, i)
 			}
 		}
 		v.agg[m.c.aggs[i].name] = acc.value()
@@ -168,7 +168,7 @@ func (m *window) advanceClosing(entries []entry, until int64, v *evaluator, visi
 func (m *window) note(e *entry) {
 	for i, h := range m.past {
 		b := &m.c.baselines[i]
-		h.note(b, e.t, e.vals[b.agg], m.ep)
+		h.note(b, e, m.ep)
 	}
 }
 
@@ -276,12 +276,21 @@ func (m *window) encode(enc *encoder) {
 
 func (m *window) decode(d *decoder, entries []entry, _ *evaluator) {
 	m.judged = d.int()
-	// What is summed is what stands in the window.
+	m.resum(entries)
+	for i, h := range m.past {
+		h.decode(d, &m.c.baselines[i])
+	}
+}
+
+// resum works out the sums of the window anew.
+func (m *window) resum(entries []entry) {
+	for i, acc := range m.sums {
+		if acc != nil {
+			m.sums[i] = aggregateFuncs[m.c.aggs[i].fn].make()
+		}
+	}
 	hi := m.hi
 	for m.hi = m.lo; m.hi < hi; {
 		m.push(&entries[m.hi])
-	}
-	for i, h := range m.past {
-		h.decode(d, &m.c.baselines[i])
 	}
 }
