@@ -136,23 +136,48 @@ func TestDedupeSurvivesARestart(t *testing.T) {
 	for i := range 900 {
 		d.Seen(id(i))
 	}
-	b, err := d.MarshalBinary()
-	require.NoError(t, err)
-	e := NewDedupe(1000)
-	require.NoError(t, e.UnmarshalBinary(b))
+	e, small := NewDedupe(1000), NewDedupe(10)
+	for part := range d.Capture().Parts() {
+		require.NoError(t, e.Restore(part))
+		require.NoError(t, small.Restore(part))
+		for _, bad := range [][]byte{nil, part[1:], part[:len(part)-1], append([]byte{youngPart - 1}, part[1:]...)} {
+			require.Error(t, e.Restore(bad))
+		}
+	}
 	require.Equal(t, d.Len(), e.Len())
 	for i := 400; i < 900; i++ {
-		require.True(t, e.Seen(id(i)))
+		require.True(t, e.Has(id(i)))
 	}
 	require.False(t, e.Seen(id(900)))
-	small := NewDedupe(10)
-	require.NoError(t, small.UnmarshalBinary(b))
 	require.LessOrEqual(t, small.Len(), 10)
-	for i := range len(b) {
-		require.Error(t, e.UnmarshalBinary(b[:i]))
+	require.Positive(t, small.Len())
+}
+
+// A capture is read while ids come, generations change and it is captured again.
+func TestACaptureHoldsWhatWasRememberedAtItsInstant(t *testing.T) {
+	const n = 5 * orderBlock
+	d := NewDedupe(n)
+	for i := range 3 * n { // through several generations
+		d.Seen(id(i))
+		if i%(n/2) != n/4 {
+			continue
+		}
+		before := d.Len()
+		c := d.Capture()
+		for k := range n {
+			d.Seen(id(1_000_000_000 + i*n + k)) // the generations change meanwhile
+		}
+		got := NewDedupe(n)
+		for part := range c.Parts() {
+			require.NoError(t, got.Restore(part))
+		}
+		require.Equal(t, before, got.Len())
+		for k := max(0, i-n/4); k <= i; k++ {
+			require.True(t, got.Has(id(k)))
+		}
+		require.False(t, got.Has(id(1_000_000_000+i*n)))
+		d = got
 	}
-	require.Error(t, e.UnmarshalBinary(append(b, 0)))
-	require.True(t, e.Seen(id(900)), "a failed restore changes nothing")
 }
 
 func TestTheHashIsFixedAndSpreadsLogIDs(t *testing.T) {
