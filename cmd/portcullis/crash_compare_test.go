@@ -2,9 +2,7 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
-	"encoding/gob"
 	"encoding/json"
 	"io"
 	"os"
@@ -106,15 +104,18 @@ func (r *crashRun) engineStats(j *journal.Journal) detections.Stats {
 	require.NoError(t, err)
 	require.True(t, found, "a clean stop left no snapshot")
 	defer in.Close()
-	data, err := io.ReadAll(in)
-	require.NoError(t, err)
-	var s saved
-	require.NoError(t, gob.NewDecoder(bytes.NewReader(data)).Decode(&s))
 	_, content, err := load(filepath.Join(r.dir, crashConfig))
 	require.NoError(t, err)
 	e, err := detections.NewEngine(crashTenant, content.Rules, detections.Options{Unique: true})
 	require.NoError(t, err)
-	require.NoError(t, e.Restore(s.Engine))
+	state := e.Restoration()
+	require.NoError(t, readFrames(in, func(f frame) error {
+		if f.kind != frameEngine {
+			return nil
+		}
+		return state.Part(f.body)
+	}))
+	require.NoError(t, state.Finish())
 	return e.Stats()
 }
 

@@ -3,12 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/gob"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -116,15 +114,19 @@ func TestADamagedSnapshotIsSaidAndTheJournalAloneRecovers(t *testing.T) {
 	require.EqualValues(t, len(events), want.counted)
 
 	garbage := bytes.Repeat([]byte("garbage "), 1000)
-	for name, damage := range map[string]func(saved, []byte) []byte{
-		"is something else":        func(saved, []byte) []byte { return garbage },
-		"is empty":                 func(saved, []byte) []byte { return nil },
-		"is cut off":               func(_ saved, data []byte) []byte { return data[:len(data)/2] },
-		"has a flipped byte":       func(_ saved, data []byte) []byte { data[len(data)/3] ^= 0x40; return data },
-		"has no engine":            func(s saved, _ []byte) []byte { s.Engine = nil; return crashGob(t, s) },
-		"has another's engine":     func(s saved, _ []byte) []byte { s.Engine = garbage; return crashGob(t, s) },
-		"has no log_ids":           func(s saved, _ []byte) []byte { s.Seen = garbage; return crashGob(t, s) },
-		"has unreadable responses": func(s saved, _ []byte) []byte { s.Unanswered = garbage; return crashGob(t, s) },
+	for name, damage := range map[string]func([]byte) []byte{
+		"is something else":        func([]byte) []byte { return garbage },
+		"is empty":                 func([]byte) []byte { return nil },
+		"is cut off":               func(data []byte) []byte { return data[:len(data)/2] },
+		"is cut off at its end":    func(data []byte) []byte { return data[:len(data)-frameHead] },
+		"goes on behind its end":   func(data []byte) []byte { return append(data, 0) },
+		"has a flipped byte":       func(data []byte) []byte { data[len(data)/3] ^= 0x40; return data },
+		"has no engine":            func(data []byte) []byte { return reframed(t, data, frameEngine) },
+		"has another's engine":     func(data []byte) []byte { return reframed(t, data, frameEngine, garbage) },
+		"has no log_ids":           func(data []byte) []byte { return reframed(t, data, frameSeen, garbage) },
+		"has no position":          func(data []byte) []byte { return reframed(t, data, framePosition) },
+		"has unreadable responses": func(data []byte) []byte { return reframed(t, data, frameChange, garbage) },
+		"has unknown parts":        func(data []byte) []byte { return reframed(t, data, 'x', garbage) },
 	} {
 		t.Run("a snapshot that "+name, func(t *testing.T) {
 			r.spoil(t, damage)
@@ -140,7 +142,7 @@ func TestADamagedSnapshotIsSaidAndTheJournalAloneRecovers(t *testing.T) {
 }
 
 // spoil replaces the snapshot by a damaged one.
-func (r *crashRun) spoil(t *testing.T, damage func(saved, []byte) []byte) {
+func (r *crashRun) spoil(t *testing.T, damage func([]byte) []byte) {
 	t.Helper()
 	j, err := journal.Open(t.Context(), journal.Options{Dir: filepath.Join(r.dir, "data")})
 	require.NoError(t, err)
@@ -152,14 +154,21 @@ func (r *crashRun) spoil(t *testing.T, damage func(saved, []byte) []byte) {
 	data, err := io.ReadAll(in)
 	require.NoError(t, err)
 	require.NoError(t, in.Close())
-	var s saved
-	require.NoError(t, gob.NewDecoder(bytes.NewReader(data)).Decode(&s))
-	require.NoError(t, j.PutSnapshot(t.Context(), name, strings.NewReader(string(damage(s, data)))))
+	require.NoError(t, j.PutSnapshot(t.Context(), name, bytes.NewReader(damage(data))))
 }
 
-func crashGob(t *testing.T, s saved) []byte {
+// reframed is a snapshot whose frames of one kind are others.
+func reframed(t *testing.T, data []byte, kind byte, bodies ...[]byte) []byte {
 	t.Helper()
-	var out bytes.Buffer
-	require.NoError(t, gob.NewEncoder(&out).Encode(s))
-	return out.Bytes()
+	out := []byte(snapshotMagic)
+	require.NoError(t, readFrames(bytes.NewReader(data), func(f frame) error {
+		if f.kind != kind {
+			out = appendFrame(out, f.kind, f.body)
+		}
+		return nil
+	}))
+	for _, body := range bodies {
+		out = appendFrame(out, kind, body)
+	}
+	return appendFrame(out, frameEnd, nil)
 }

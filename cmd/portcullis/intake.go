@@ -3,12 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/gob"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -48,10 +46,10 @@ type intake struct {
 	// journal all the same, past position.
 	doubt bool
 
-	fresh   int // events since the last snapshot
-	saving  sync.WaitGroup
-	busy    atomic.Bool // a snapshot is being written
-	savedAt time.Time
+	fresh   int                    // events since the last snapshot was begun
+	missed  int                    // events before it that no snapshot answers for
+	savedAt time.Time              // when the last was begun
+	saving  *saving                // the snapshot on its way; nil while none is
 	trouble atomic.Pointer[string] // why the journal cannot be written
 	stats   atomic.Pointer[intakeStats]
 	counts  intakeStats
@@ -141,8 +139,17 @@ func (in *intake) run(ctx context.Context) error {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
+		var parts chan<- []byte
+		var next []byte
+		var kept <-chan error
+		if s := in.saving; s != nil {
+			if kept = s.kept; s.next != nil {
+				parts, next = s.parts, s.next
+			}
+		}
 		select {
 		case <-ctx.Done():
+			in.abandon()
 			bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 			defer cancel()
 			for {
@@ -150,7 +157,6 @@ func (in *intake) run(ctx context.Context) error {
 				case d := <-in.queue:
 					in.take(bound, d)
 				default:
-					in.saving.Wait()
 					return in.save(bound)
 				}
 			}
@@ -160,11 +166,25 @@ func (in *intake) run(ctx context.Context) error {
 			f()
 		case <-ticker.C:
 			in.publish()
+		case parts <- next:
+			in.slice()
+		case err := <-kept:
+			if in.saved(err); err != nil {
+				in.life.t.log.Warn("snapshot not kept, the one before it stays", "err", err)
+			}
 		}
-		if opts := &in.life.t.daemon.opts; in.fresh >= opts.snapshotEvents || in.fresh > 0 && time.Since(in.savedAt) >= opts.snapshotEvery {
-			in.saveSoon(ctx)
+		if in.saving == nil && in.due() {
+			if err := in.begin(ctx); err != nil {
+				in.life.t.log.Error("snapshot not made", "err", err)
+			}
 		}
 	}
+}
+
+// due tells whether it is time for a snapshot.
+func (in *intake) due() bool {
+	opts := &in.life.t.daemon.opts
+	return in.fresh >= opts.snapshotEvents || in.fresh > 0 && time.Since(in.savedAt) >= opts.snapshotEvery
 }
 
 // take journals a delivery together with those that wait behind it, and then
@@ -296,66 +316,6 @@ func (in *intake) publish() {
 	s.Engine, s.OpenAlerts, s.Watermark = in.engine.Stats(), len(in.engine.OpenAlerts()), in.engine.Watermark()
 	in.stats.Store(&s)
 	in.life.watchFeed()
-}
-
-// encode writes the state that a snapshot keeps.
-func (in *intake) encode() ([]byte, error) {
-	s := saved{Position: in.position, Feeds: map[string][]byte{}}
-	var err error
-	if s.Engine, err = in.engine.Snapshot(); err != nil {
-		return nil, err
-	}
-	if s.Seen, err = in.seen.MarshalBinary(); err != nil {
-		return nil, err
-	}
-	if s.Unanswered, err = in.life.unanswered.encode(); err != nil {
-		return nil, err
-	}
-	for name, m := range in.life.t.monitors {
-		if s.Feeds[name], err = m.MarshalBinary(); err != nil {
-			return nil, err
-		}
-	}
-	var b bytes.Buffer
-	err = gob.NewEncoder(&b).Encode(s)
-	return b.Bytes(), err
-}
-
-// saveSoon encodes the state now and writes it in the background.
-func (in *intake) saveSoon(ctx context.Context) {
-	if !in.busy.CompareAndSwap(false, true) {
-		return
-	}
-	data, err := in.encode()
-	if err != nil {
-		in.busy.Store(false)
-		in.life.t.log.Error("snapshot not made", "err", err)
-		return
-	}
-	in.fresh, in.savedAt = 0, time.Now()
-	in.counts.Snapshots++
-	in.counts.SavedBytes = int64(len(data))
-	in.saving.Go(func() {
-		defer in.busy.Store(false)
-		if err := in.life.t.daemon.journal.PutSnapshot(ctx, in.life.snapshotName(), bytes.NewReader(data)); err != nil && ctx.Err() == nil {
-			in.life.t.log.Warn("snapshot not kept, the one before it stays", "err", err)
-		}
-	})
-}
-
-// save writes the state and waits: the last thing before a stop.
-func (in *intake) save(ctx context.Context) error {
-	if in.fresh == 0 {
-		return nil
-	}
-	data, err := in.encode()
-	if err == nil {
-		err = in.life.t.daemon.journal.PutSnapshot(ctx, in.life.snapshotName(), bytes.NewReader(data))
-	}
-	if err != nil {
-		return fmt.Errorf("keep the engine's state: %w", err)
-	}
-	return nil
 }
 
 // with runs f in the goroutine that owns the engine.

@@ -1,19 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/gob"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"portcullis/detections"
-	"portcullis/internal/journal"
-	"portcullis/logstream"
 	"portcullis/responders"
 )
 
@@ -60,25 +55,15 @@ func (l *life) offer(c detections.Change) {
 	l.responder.Offer(c)
 }
 
-// saved is what a snapshot holds beside the engine.
-type saved struct {
-	Position uint64 // of the last bundle that the engine has seen
-	Engine   []byte
-	Seen     []byte            // log_ids
-	Feeds    map[string][]byte // monitors, by source
-	// Unanswered is what the responder had not kept of the engine's alerts.
-	Unanswered []byte
-}
-
 func (l *life) snapshotName() string { return "tenant/" + l.t.name }
 
 func (l *life) recover(ctx context.Context) error {
 	in := l.intake
 	since := l.t.daemon.opts.now().Add(-in.engine.Memory() - time.Hour)
-	if s, err := l.loadSnapshot(ctx); err != nil {
+	if found, err := l.loadSnapshot(ctx); err != nil {
 		l.t.log.Error("snapshot not used, recovering from the journal alone", "err", err)
-	} else if s != nil {
-		in.position, since = s.Position, time.Time{}
+	} else if found {
+		since = time.Time{}
 	}
 	first, _, any, err := l.t.daemon.journal.EventsFirst(ctx, l.t.name)
 	if err != nil {
@@ -106,68 +91,6 @@ func (l *life) recover(ctx context.Context) error {
 		l.t.log.Info("recovered", "events_replayed", events, "position", in.position, "open_alerts", len(in.engine.OpenAlerts()), "took", time.Since(start).Round(time.Millisecond))
 	}
 	return nil
-}
-
-// replay evaluates what the journal has past the intake's position and arrived
-// since then, and was not seen.
-func (l *life) replay(ctx context.Context, since time.Time) (events int, err error) {
-	in := l.intake
-	err = l.t.daemon.journal.ReplayBundles(ctx, l.t.name, in.position, since, func(b journal.Bundle) error {
-		if !b.Clock.IsZero() {
-			in.engine.Advance(b.Clock)
-		}
-		for _, raw := range b.Events {
-			ev, err := logstream.Decode(raw)
-			if err != nil {
-				return fmt.Errorf("event in the journal at %d: %w", b.Seq, err)
-			}
-			if !in.seen.Seen(ev.ID) {
-				in.engine.Ingest(&ev)
-				events++
-			}
-		}
-		in.position = b.Seq
-		return nil
-	})
-	return events, err
-}
-
-// loadSnapshot restores the latest snapshot; nil when there is none.
-func (l *life) loadSnapshot(ctx context.Context) (*saved, error) {
-	r, ok, err := l.t.daemon.journal.GetSnapshot(ctx, l.snapshotName())
-	if err != nil || !ok {
-		return nil, err
-	}
-	defer r.Close()
-	data, err := io.ReadAll(r)
-	if err != nil {
-		return nil, err
-	}
-	var s saved
-	if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&s); err != nil {
-		return nil, fmt.Errorf("read snapshot: %w", err)
-	}
-	seen := logstream.NewDedupe(maxSeen)
-	if err := seen.UnmarshalBinary(s.Seen); err != nil {
-		return nil, err
-	}
-	changes, err := decodeChanges(s.Unanswered)
-	if err != nil {
-		return nil, err
-	}
-	if err := l.intake.engine.Restore(s.Engine); err != nil {
-		return nil, err
-	}
-	l.intake.seen = seen
-	for _, c := range changes {
-		l.offer(c)
-	}
-	for name, m := range l.t.monitors {
-		if err := m.UnmarshalBinary(s.Feeds[name]); err != nil && len(s.Feeds[name]) > 0 {
-			l.t.log.Warn("what was usual for the feed is learned anew", "source", name, "err", err)
-		}
-	}
-	return &s, nil
 }
 
 // run reads, evaluates and responds until ctx ends or something fails for good.

@@ -81,45 +81,37 @@ type storedChange struct {
 	Alert      storedAlert           `json:"alert"`
 }
 
-func storeChange(c detections.Change) storedChange {
-	return storedChange{c.Transition, storedAlert{c.Alert, c.Alert.Title}}
-}
-
-// encode writes what waits, in order of arrival; nothing when nothing does.
-func (u *unanswered) encode() ([]byte, error) {
+// encode writes the changes that wait, in order of arrival.
+func (u *unanswered) encode() (changes [][]byte, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if len(u.waiting) == 0 {
-		return nil, nil
-	}
 	var all []waitingChange
 	for _, w := range u.waiting {
 		all = append(all, w)
 	}
 	slices.SortFunc(all, func(a, b waitingChange) int { return cmp.Compare(a.nth, b.nth) })
-	var out []storedChange
+	write := func(c detections.Change) {
+		if err == nil {
+			var data []byte
+			data, err = json.Marshal(storedChange{c.Transition, storedAlert{c.Alert, c.Alert.Title}})
+			changes = append(changes, data)
+		}
+	}
 	for _, w := range all {
 		if w.opened != nil {
-			out = append(out, storeChange(*w.opened))
+			write(*w.opened)
 		}
-		out = append(out, storeChange(w.Change))
+		write(w.Change)
 	}
-	return json.Marshal(out)
+	return changes, err
 }
 
-func decodeChanges(data []byte) ([]detections.Change, error) {
-	if len(data) == 0 {
-		return nil, nil
+func decodeChange(data []byte) (detections.Change, error) {
+	var s storedChange
+	if err := json.Unmarshal(data, &s); err != nil {
+		return detections.Change{}, fmt.Errorf("read an unanswered alert: %w", err)
 	}
-	var stored []storedChange
-	if err := json.Unmarshal(data, &stored); err != nil {
-		return nil, fmt.Errorf("read unanswered alerts: %w", err)
-	}
-	out := make([]detections.Change, len(stored))
-	for i, s := range stored {
-		out[i] = detections.Change{Transition: s.Transition, Alert: s.Alert.alert()}
-	}
-	return out, nil
+	return detections.Change{Transition: s.Transition, Alert: s.Alert.alert()}, nil
 }
 
 // incidentStore is the responder's store of incidents, watched for the alerts

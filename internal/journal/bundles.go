@@ -158,8 +158,8 @@ func oneLine(raw []byte) ([]byte, error) {
 
 // ReplayBundles calls fn with the bundles of one tenant in the order in which they were appended, to what is the stream's
 // end as it begins; then it returns. It leaves out those up to and at the position after, and, unless since is zero, those
-// that arrived before since. Events are valid only during fn. It ends early with fn's error, ctx's, or ErrClosed when the
-// journal is closed meanwhile.
+// that arrived before since. Events are fn's to keep. It ends early with fn's error, ctx's, or ErrClosed when the journal is
+// closed meanwhile.
 func (j *Journal) ReplayBundles(ctx context.Context, tenant string, after uint64, since time.Time, fn func(Bundle) error) error {
 	s, ctx, done, err := j.beginRead(ctx)
 	if err != nil {
@@ -170,7 +170,6 @@ func (j *Journal) ReplayBundles(ctx context.Context, tenant string, after uint64
 	if err != nil {
 		return fmt.Errorf("replay events of %s: %w", tenant, s.explain(ctx, err))
 	}
-	var events [][]byte
 	var fnErr error
 	which := span{subject: subject(eventsStream, tenant), after: after, storedAt: storedAt}
 	err = s.scan(ctx, s.events, which, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
@@ -178,8 +177,7 @@ func (j *Journal) ReplayBundles(ctx context.Context, tenant string, after uint64
 		if b.Arrived.Before(since) {
 			return nil
 		}
-		events = split(events[:0], msg.Data())
-		b.Seq, b.Events = meta.Sequence.Stream, events
+		b.Seq, b.Events = meta.Sequence.Stream, split(msg.Data())
 		fnErr = fn(b)
 		return fnErr
 	})
@@ -226,7 +224,8 @@ func bundleOf(header nats.Header, stored time.Time) Bundle {
 	return b
 }
 
-func split(raws [][]byte, data []byte) [][]byte {
+func split(data []byte) [][]byte {
+	raws := make([][]byte, 0, bytes.Count(data, []byte{'\n'})+1)
 	for len(data) > 0 {
 		i := bytes.IndexByte(data, '\n')
 		if i < 0 {

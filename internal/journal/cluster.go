@@ -14,7 +14,7 @@ import (
 )
 
 // connect reaches the external cluster, within ctx.
-func (s *session) connect(ctx context.Context) error {
+func (s *session) connect(ctx context.Context) (*nats.Conn, error) {
 	j := s.j
 	options := append(j.clientOptions(), nats.Timeout(5*time.Second))
 	if deadline, ok := ctx.Deadline(); ok {
@@ -24,7 +24,7 @@ func (s *session) connect(ctx context.Context) error {
 	}
 	if j.opts.CredsFile != "" {
 		if _, err := os.ReadFile(j.opts.CredsFile); err != nil {
-			return fmt.Errorf("read the credentials file: %w", err)
+			return nil, fmt.Errorf("read the credentials file: %w", err)
 		}
 		options = append(options, nats.UserCredentials(j.opts.CredsFile))
 	}
@@ -41,17 +41,16 @@ func (s *session) connect(ctx context.Context) error {
 	select {
 	case r := <-done:
 		if r.err != nil {
-			return fmt.Errorf("connect to NATS: %w: check store.nats, the network and the credentials", r.err)
+			return nil, fmt.Errorf("connect to NATS: %w: check store.nats, the network and the credentials", r.err)
 		}
-		s.conn = r.conn
-		return nil
+		return r.conn, nil
 	case <-ctx.Done():
 		go func() {
 			if r := <-done; r.conn != nil {
 				r.conn.Close()
 			}
 		}()
-		return fmt.Errorf("connect to NATS: no answer: %w: check store.nats and the network", ctx.Err())
+		return nil, fmt.Errorf("connect to NATS: no answer: %w: check store.nats and the network", ctx.Err())
 	}
 }
 

@@ -25,7 +25,7 @@ const (
 	startLimit = 30 * time.Second
 )
 
-// embed starts the server in the directory and connects within the process.
+// embed starts the server in the directory.
 func (s *session) embed() error {
 	j := s.j
 	opts := &server.Options{
@@ -58,11 +58,16 @@ func (s *session) embed() error {
 	if !srv.ReadyForConnections(startLimit) || !srv.JetStreamEnabled() {
 		return errors.New("the embedded server did not start")
 	}
-	s.conn, err = nats.Connect("", append(j.clientOptions(), nats.InProcessServer(srv))...)
-	if err != nil {
-		return fmt.Errorf("connect to the embedded server: %w", err)
-	}
 	return nil
+}
+
+// connectEmbedded connects within the process.
+func (s *session) connectEmbedded(context.Context) (*nats.Conn, error) {
+	conn, err := nats.Connect("", append(s.j.clientOptions(), nats.InProcessServer(s.server))...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the embedded server: %w", err)
+	}
+	return conn, nil
 }
 
 // explainStart turns the server's last words into an error for people.

@@ -18,6 +18,10 @@ type session struct {
 	server *server.Server // nil with a cluster
 	conn   *nats.Conn
 	js     jetstream.JetStream
+	// Snapshots are uploaded over a connection of their own: what is appended
+	// meanwhile would wait behind their chunks.
+	bulkConn *nats.Conn
+	bulk     jetstream.JetStream
 
 	events, findings, deeds, snapshots jetstream.Stream
 
@@ -50,18 +54,21 @@ func (j *Journal) openSession(ctx context.Context) (*session, error) {
 func (s *session) open(parent context.Context) error {
 	ctx, cancel := until(parent, s.failed, s.failure)
 	defer cancel()
-	var err error
-	if s.j.opts.NATS != "" {
-		err = s.connect(ctx)
-	} else {
-		err = s.embed()
+	connect := s.connect
+	if s.j.opts.NATS == "" {
+		if err := s.embed(); err != nil {
+			return err
+		}
+		connect = s.connectEmbedded
 	}
-	if err != nil {
-		return err
-	}
-	s.js, err = jetstream.New(s.conn, jetstream.WithDefaultTimeout(ackTimeout), jetstream.WithPublishAsyncTimeout(ackTimeout))
-	if err != nil {
-		return err
+	for conn, js := range map[**nats.Conn]*jetstream.JetStream{&s.conn: &s.js, &s.bulkConn: &s.bulk} {
+		var err error
+		if *conn, err = connect(ctx); err != nil {
+			return err
+		}
+		if *js, err = jetstream.New(*conn, jetstream.WithDefaultTimeout(ackTimeout), jetstream.WithPublishAsyncTimeout(ackTimeout)); err != nil {
+			return err
+		}
 	}
 	for _, step := range []func(context.Context) error{
 		s.checkJetStream, s.checkRecovered, s.openStreams, s.checkAnchors, s.cleanSnapshots,
@@ -74,8 +81,10 @@ func (s *session) open(parent context.Context) error {
 }
 
 func (s *session) release() {
-	if s.conn != nil {
-		s.conn.Close()
+	for _, conn := range []*nats.Conn{s.bulkConn, s.conn} {
+		if conn != nil {
+			conn.Close()
+		}
 	}
 	if s.server != nil {
 		s.server.Shutdown()

@@ -206,7 +206,7 @@ func (s *session) upload(ctx context.Context, name, meta, id string, r io.Reader
 				sent = sent[1:]
 			}
 			digest.Write(chunk[:n])
-			future, err := s.js.PublishMsgAsync(&nats.Msg{Subject: chunkPrefix + id, Data: chunk[:n]}, jetstream.WithExpectStream(snapshotsStream))
+			future, err := s.bulk.PublishMsgAsync(&nats.Msg{Subject: chunkPrefix + id, Data: chunk[:n]}, jetstream.WithExpectStream(snapshotsStream))
 			if err != nil {
 				return false, err
 			}
@@ -231,7 +231,7 @@ func (s *session) upload(ctx context.Context, name, meta, id string, r io.Reader
 	msg := nats.NewMsg(meta)
 	msg.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
 	msg.Data = data
-	_, err = s.js.PublishMsg(ctx, msg, jetstream.WithExpectStream(snapshotsStream))
+	_, err = s.bulk.PublishMsg(ctx, msg, jetstream.WithExpectStream(snapshotsStream))
 	return true, err
 }
 
