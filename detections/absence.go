@@ -83,7 +83,7 @@ func (a *absence) takeLate(en *entry, pos int) (dirty bool) {
 	return true
 }
 
-func (a *absence) finished(entries []entry) bool {
+func (a *absence) finished(entries []entry, _ int64) bool {
 	return a.hi == len(entries) && len(a.waiting) == 0 && len(entries) == 0
 }
 

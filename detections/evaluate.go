@@ -200,7 +200,7 @@ func (e *Engine) add(r *ruleState, key string, en entry) {
 // addHot puts an entry into a group that is not packed.
 func (e *Engine) addHot(r *ruleState, g *group, en entry) {
 	e.heat(r, g)
-	e.evict(r, g)
+	e.evict(r, g, min(e.watermark(), en.t-1)) // one that waited for the watermark needs its window
 	e.compact(r, g)
 	switch {
 	case r.remembers():
@@ -280,6 +280,9 @@ func (e *Engine) lookAhead(w *watch, pos int, inOrder bool) {
 	case inOrder:
 		m.advance(entries, entries[pos].t, &e.eval, func(outcome) {})
 	}
+	if m.pos().ep != nil {
+		m.pos().ep.fresh = nil // what is published is settled's to say: ahead may take two episodes for one
+	}
 	// While an earlier episode is open, events still under way may show that both
 	// are one; and one that is over already needs no haste. The watermark decides.
 	settled, ahead := w.settled.pos(), m.pos()
@@ -289,6 +292,5 @@ func (e *Engine) lookAhead(w *watch, pos int, inOrder bool) {
 	}
 	if ahead.ep != nil && ahead.opened == next {
 		e.tell(w, ahead)
-		e.publish(w.rule, ahead.ep)
 	}
 }

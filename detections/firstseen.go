@@ -14,6 +14,7 @@ import (
 type firstSeen struct {
 	walk
 	born  int64 // time of the group's first event
+	last  int64 // and of its last
 	known map[string]sighting
 	prev  *place
 	shed  int64
@@ -65,10 +66,10 @@ func (f *firstSeen) see(e *entry, v *evaluator) bool {
 	if !ok {
 		return false
 	}
-	if len(f.known) == 0 && f.prev == nil {
-		f.born = e.t
+	if len(f.known) == 0 || e.t-f.last >= f.c.Forget.Milliseconds() {
+		f.known, f.prev, f.born, f.last = map[string]sighting{}, nil, e.t, e.t // all is forgotten
 	}
-	f.born = min(f.born, e.t)
+	f.born, f.last = min(f.born, e.t), max(f.last, e.t)
 	s, known := f.known[value]
 	known = known && e.t-s.last < f.c.Forget.Milliseconds() // one that was seen later counts too
 	learned := e.t-f.born >= f.c.Learn.Milliseconds()
@@ -134,7 +135,7 @@ func (f *firstSeen) slip([]entry, int, *evaluator) bool { return false }
 
 func (f *firstSeen) takeLate(*entry, int) bool { return false }
 
-func (f *firstSeen) finished(entries []entry) bool { return f.hi == len(entries) }
+func (f *firstSeen) finished(entries []entry, _ int64) bool { return f.hi == len(entries) }
 
 func (f *firstSeen) done([]entry, int64) int { return f.hi }
 
@@ -149,15 +150,12 @@ func (f *firstSeen) next(entries []entry) int64 {
 
 // until is the watermark at which nothing that is remembered matters any more.
 func (f *firstSeen) until() int64 {
-	last := int64(0)
-	for _, s := range f.known {
-		last = max(last, s.last)
-	}
-	return last + f.c.Forget.Milliseconds()
+	return f.last + f.c.Forget.Milliseconds()
 }
 
 func (f *firstSeen) encode(enc *encoder) {
 	enc.int(f.born)
+	enc.int(f.last)
 	enc.int(f.shed)
 	enc.bool(f.prev != nil)
 	if f.prev != nil {
@@ -174,7 +172,7 @@ func (f *firstSeen) encode(enc *encoder) {
 }
 
 func (f *firstSeen) decode(d *decoder, _ []entry, _ *evaluator) {
-	f.born, f.shed = d.int(), d.int()
+	f.born, f.last, f.shed = d.int(), d.int(), d.int()
 	if d.bool() {
 		f.prev = &place{d.int(), d.float(), d.float()}
 	}

@@ -118,7 +118,7 @@ func (e *Engine) tellLate(w *watch, ep *episode, wm int64) {
 		a.ID = w.alertID(&a)
 		w.late = append(w.late, &lateAlert{openAlert: openAlert{alert: a, told: ep.count}, ep: ep, keep: keep})
 		e.opts.OnChange(Change{Opened, a})
-		e.emit(&a)
+		e.emit(w, ep)
 		e.publish(r, ep)
 		return
 	}

@@ -33,8 +33,9 @@ type machine interface {
 	// takeLate takes in an entry behind the watermark that was inserted at pos.
 	// dirty asks for a walk over all that is kept, which tells late alerts.
 	takeLate(en *entry, pos int) (dirty bool)
-	// finished reports whether nothing that is kept can still open an episode.
-	finished(entries []entry) bool
+	// finished reports whether nothing that is kept can still open an episode, or
+	// matter to one, at a watermark.
+	finished(entries []entry, wm int64) bool
 	// done is how many leading entries no later step needs at a watermark.
 	done(entries []entry, wm int64) int
 	// shift tells that the first n entries are about to be dropped.

@@ -197,7 +197,7 @@ func (s *sequence) takeLate(_ *entry, pos int) (dirty bool) {
 	return false
 }
 
-func (s *sequence) finished(entries []entry) bool { return s.hi == len(entries) }
+func (s *sequence) finished(entries []entry, _ int64) bool { return s.hi == len(entries) }
 
 func (s *sequence) done(entries []entry, wm int64) int {
 	if s.hi < len(entries) {

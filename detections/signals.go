@@ -26,11 +26,17 @@ type signal struct {
 	ev   logstream.Event
 }
 
-// emit makes a signal of an alert, if any rule reads signals.
-func (e *Engine) emit(a *Alert) {
+// emit makes a signal of an episode that opened, if any rule reads signals. It
+// says what the events up to the watermark say, which is the same in any order;
+// its id differs from the one that the alert was told under where that was told
+// ahead and then found to have opened earlier.
+func (e *Engine) emit(w *watch, ep *episode) {
 	if !e.readsSignals {
 		return
 	}
+	told := ep.alert(w.rule.compiled, e.tenant, w, &e.eval)
+	a := &told
+	a.ID = w.alertID(a)
 	doc := struct {
 		Alert
 		LogID    string `json:"log_id"`

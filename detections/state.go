@@ -94,7 +94,7 @@ func (s *state) slip([]entry, int, *evaluator) bool { return false }
 
 func (s *state) takeLate(*entry, int) bool { return false }
 
-func (s *state) finished(entries []entry) bool { return s.hi == len(entries) }
+func (s *state) finished(entries []entry, _ int64) bool { return s.hi == len(entries) }
 
 func (s *state) done([]entry, int64) int { return s.hi }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"container/heap"
 	"math"
+	"reflect"
 	"slices"
 	"time"
 )
@@ -172,7 +173,8 @@ func (e *Engine) step(w *watch, wm int64) {
 			return
 		}
 		e.tell(w, at)
-		e.emit(&w.alert(at.opened).alert)
+		e.correct(w, at)
+		e.emit(w, at.ep)
 	})
 	at := m.pos()
 	if at.ep != nil && w.ahead == nil {
@@ -180,6 +182,21 @@ func (e *Engine) step(w *watch, wm int64) {
 	}
 	e.publish(w.rule, at.ep)
 	e.withdraw(w, wm)
+}
+
+// correct tells anew an alert of a state that was told ahead with another value
+// before it, which events under way then changed. It may never resolve.
+func (e *Engine) correct(w *watch, at *walk) {
+	o := w.alert(at.opened)
+	if w.rule.kind != State || o == nil || at.ep.count > 1 {
+		return
+	}
+	a := at.ep.alert(w.rule.compiled, e.tenant, w, &e.eval)
+	a.keepIdentity(&o.alert)
+	if !reflect.DeepEqual(a, o.alert) {
+		o.alert, o.told, o.toldAt = a, at.ep.count, at.ep.lastTrue
+		e.opts.OnChange(Change{Updated, a})
+	}
 }
 
 // withdraw resolves an alert that was told ahead of the watermark, and that the
@@ -212,8 +229,8 @@ func (e *Engine) settle(w *watch, wm int64, force bool) bool {
 		e.lateWalk(w, wm)
 	}
 	e.resolveLate(w, wm)
-	e.evict(r, g)
-	if m := w.settled; m != nil && m.pos().ep == nil && m.finished(g.entries) && (r.remembers() || !g.possible(r.compiled, &e.eval)) {
+	e.evict(r, g, wm)
+	if m := w.settled; m != nil && m.pos().ep == nil && m.finished(g.entries, wm) && (r.remembers() || !g.possible(r.compiled, &e.eval)) {
 		if k, ok := m.(rememberer); ok {
 			g.memory = memory(k)
 		}
@@ -227,12 +244,11 @@ func (e *Engine) settle(w *watch, wm int64, force bool) bool {
 	return false
 }
 
-// evict drops the entries that no window can need any more.
-func (e *Engine) evict(r *ruleState, g *group) {
+// evict drops the entries that no window after a watermark can need.
+func (e *Engine) evict(r *ruleState, g *group, wm int64) {
 	if len(g.entries) == 0 {
 		return
 	}
-	wm := e.watermark()
 	n := 0
 	if g.watch != nil && g.watch.settled != nil {
 		n = g.watch.settled.done(g.entries, wm)
@@ -293,7 +309,7 @@ func (e *Engine) sweepHot(r *ruleState, g *group, wm int64) {
 	if g.watch != nil {
 		return
 	}
-	e.evict(r, g)
+	e.evict(r, g, wm)
 	if len(g.entries) == 0 && g.beyond == nil && g.memory == nil {
 		g.hot = nil
 		return

@@ -227,12 +227,28 @@ func (m *window) takeLate(en *entry, pos int) (dirty bool) {
 	return false
 }
 
-// finished reports whether every entry was walked and every window judged.
-func (m *window) finished(entries []entry) bool {
+// finished reports whether every entry was walked and every window judged, and
+// no baseline is made of what was.
+func (m *window) finished(entries []entry, wm int64) bool {
+	if m.pastUntil() > wm {
+		return false
+	}
 	if m.c.slides() {
 		return m.hi == len(entries)
 	}
 	return m.lo == len(entries)
+}
+
+// pastUntil is the watermark until which baselines look back on what was.
+func (m *window) pastUntil() int64 {
+	until := int64(0)
+	for i, h := range m.past {
+		if h.acc != nil {
+			b := &m.c.baselines[i]
+			until = max(until, (h.cur+2)*b.bucket+b.span)
+		}
+	}
+	return until
 }
 
 func (m *window) done(entries []entry, wm int64) int {
@@ -264,7 +280,7 @@ func (m *window) next(entries []entry) int64 {
 	case len(entries) > 0:
 		return entries[0].t + window // it leaves
 	}
-	return 0
+	return m.pastUntil()
 }
 
 func (m *window) encode(enc *encoder) {
