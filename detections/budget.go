@@ -30,12 +30,17 @@ const (
 	shedShare = 16
 )
 
-// What is shed, as Stats.Shed names it after the rule.
+// What is shed, as Stats.Shed names it.
 const (
-	shedWaiting = "waiting events"
-	shedEntries = "events of one group"
+	shedWaiting = "waiting_events"
+	shedEntries = "group_events"
 	shedGroups  = "groups"
+	shedValues  = "list_values"
+	shedChains  = "chains"
 )
+
+// Sheds lists all that Stats.Shed may name.
+var Sheds = []string{shedWaiting, shedEntries, shedGroups, shedValues, shedChains}
 
 // Sizes in bytes, with what the runtime adds: a packed group with its place in
 // the map, what a group that is not packed has beside its entries, and an entry
@@ -97,7 +102,7 @@ func (e *Engine) makeRoom(r *ruleState) {
 		r.gone.add(g.key)
 		n++
 	}
-	if e.stats.Shed[r.ID+" "+shedGroups] == 0 {
+	if e.stats.Shed[r.ID][shedGroups] == 0 {
 		e.log.Warn("a rule has no room for more groups: those with the least evidence are let go", "rule", r.ID, "tenant", e.tenant, "groups", len(r.groups))
 	}
 	e.shed(r.ID, shedGroups, int64(n))
@@ -117,9 +122,13 @@ func (g *group) latest(r *ruleState) int64 {
 }
 
 func (e *Engine) shed(rule, what string, n int64) {
-	if n > 0 {
-		e.stats.Shed[rule+" "+what] += n
+	if n == 0 {
+		return
 	}
+	if e.stats.Shed[rule] == nil {
+		e.stats.Shed[rule] = map[string]int64{}
+	}
+	e.stats.Shed[rule][what] += n
 }
 
 // gone remembers the keys of groups that were let go, in two Bloom filters of

@@ -174,6 +174,8 @@ func (e *Engine) publish(r *ruleState, ep *episode) {
 		return
 	}
 	list := e.filled[r.Publish.List]
+	was := list.shed
+	defer func() { e.shed(r.ID, shedValues, list.shed-was) }()
 	for _, p := range ep.fresh {
 		each(p.value, func(v any) {
 			if text, ok := keyText(v); ok {

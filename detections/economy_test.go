@@ -121,7 +121,7 @@ func TestAFloodOfKeysCannotTakeThePlaceOfSlowOnes(t *testing.T) {
 	require.Len(t, opened, 1)
 	require.Equal(t, "203.0.113.1", opened[0].Group["ip"])
 	require.Empty(t, opened[0].Notes, "nothing of it was let go")
-	require.Greater(t, e.Stats().Shed["r groups"], int64(5000))
+	require.Greater(t, e.Stats().Shed["r"]["groups"], int64(5000))
 }
 
 func TestAGroupThatWasLetGoSaysThatItsNumbersAreTheLeast(t *testing.T) {

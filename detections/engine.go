@@ -60,7 +60,16 @@ type Stats struct {
 	Future     int64                // set aside: stamped after the time they were logged at
 	Undated    int64                // no stamp at all: taken to be of the watermark's time
 	RuleErrors map[string]RuleError // by rule id
-	Shed       map[string]int64     // what was let go because a bound was reached, by "rule reason"
+	// Shed counts what was let go because a bound was reached, by rule id and by
+	// what it was: see docs/rules.md.
+	Shed  map[string]map[string]int64
+	State map[string]RuleState // by rule id
+}
+
+// RuleState is how much a rule keeps.
+type RuleState struct {
+	Groups int
+	Bytes  int64 // about
 }
 
 // RuleError is how often a rule failed to evaluate, and how the last time.
@@ -150,7 +159,7 @@ func NewEngine(tenant string, set *RuleSet, opts Options) (*Engine, error) {
 		opts.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
 	e := &Engine{tenant: tenant, opts: opts, log: opts.Logger, dedupe: logstream.NewDedupe(maxRemembered)}
-	e.stats.RuleErrors, e.stats.Shed = map[string]RuleError{}, map[string]int64{}
+	e.stats.RuleErrors, e.stats.Shed = map[string]RuleError{}, map[string]map[string]int64{}
 	e.eval = evaluator{row: env{}, agg: env{}, fail: e.ruleFailed}
 	for i, f := range [4]string{"ip", "user_id", "client_id", "security_context.ja4"} {
 		p, err := logstream.ParsePath(f)
@@ -172,7 +181,14 @@ func (e *Engine) Stats() Stats {
 	for k, v := range e.stats.RuleErrors {
 		s.RuleErrors[k] = v
 	}
-	s.Shed = maps.Clone(e.stats.Shed)
+	s.Shed = map[string]map[string]int64{}
+	for rule, counts := range e.stats.Shed {
+		s.Shed[rule] = maps.Clone(counts)
+	}
+	s.State = map[string]RuleState{}
+	for _, r := range e.rules {
+		s.State[r.ID] = RuleState{len(r.groups), r.bytes}
+	}
 	return s
 }
 

@@ -91,7 +91,7 @@ func (e *Engine) restore(body []byte) error {
 		next.stats.RuleErrors = map[string]RuleError{}
 	}
 	if next.stats.Shed == nil {
-		next.stats.Shed = map[string]int64{}
+		next.stats.Shed = map[string]map[string]int64{}
 	}
 	next.dedupe = logstream.NewDedupe(maxRemembered)
 	if err := next.dedupe.UnmarshalBinary([]byte(d.string())); err != nil {

@@ -164,6 +164,10 @@ func (e *Engine) tickQueue(q *queue, wm int64, force bool) {
 // step walks a group's entries up to the watermark and tells what comes of it.
 func (e *Engine) step(w *watch, wm int64) {
 	m := w.settled
+	if s, ok := m.(*sequence); ok {
+		was := s.shed
+		defer func() { e.shed(w.rule.ID, shedChains, s.shed-was) }()
+	}
 	m.advance(w.group.entries, wm, &e.eval, func(o outcome) {
 		w.ahead = nil // what it made of the same events is out of date
 		at := m.pos()

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"portcullis/detections"
 	"portcullis/logstream"
 )
 
@@ -45,6 +46,9 @@ var (
 	mUndated    = desc("engine_undated_events_total", "Events without a time.", "tenant")
 	mOpen       = desc("engine_open_alerts", "Alerts that are open.", "tenant")
 	mRuleErrors = desc("engine_rule_errors_total", "Failed evaluations of a rule.", "tenant", "rule")
+	mShed       = desc("engine_shed_total", "What a rule let go because a bound was reached.", "tenant", "rule", "what")
+	mGroups     = desc("engine_groups", "Groups of events that a rule keeps.", "tenant", "rule")
+	mStateBytes = desc("engine_state_bytes", "About what a rule keeps, in bytes.", "tenant", "rule")
 	mStore      = desc("store_bytes", "Size of a stream of the store.", "stream")
 	mStoreMsgs  = desc("store_messages", "Messages in a stream of the store.", "stream")
 	mReady      = desc("tenant_guarded", "1 while the tenant is guarded, 0 while it recovers.", "tenant")
@@ -105,6 +109,11 @@ func (m metrics) Collect(ch chan<- prometheus.Metric) {
 		counter(mUndated, float64(s.Engine.Undated), t.name)
 		for _, rule := range t.content.Load().Rules.IDs() {
 			counter(mRuleErrors, float64(s.Engine.RuleErrors[rule].Count), t.name, rule)
+			gauge(mGroups, float64(s.Engine.State[rule].Groups), t.name, rule)
+			gauge(mStateBytes, float64(s.Engine.State[rule].Bytes), t.name, rule)
+			for _, what := range detections.Sheds {
+				counter(mShed, float64(s.Engine.Shed[rule][what]), t.name, rule, what)
+			}
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
