@@ -199,14 +199,14 @@ func (s *RuleSet) RunTests(r *Rule, fsys fs.FS) []TestResult {
 func (s *RuleSet) runTest(r *Rule, t Test, fsys fs.FS) ([]Alert, error) {
 	var alerts []Alert
 	opts := Options{OnChange: func(c Change) {
-		if c.Transition == Resolved {
+		if c.Transition == Resolved && c.Alert.Rule == r.ID {
 			alerts = append(alerts, c.Alert)
 		}
 	}, Now: func() time.Time { return testStart.AddDate(10, 0, 0) }}
 	if len(t.Params) > 0 {
 		opts.Params = map[string]map[string]any{r.ID: t.Params}
 	}
-	e, err := NewEngine("test", &RuleSet{Rules: []*Rule{r}, lists: s.lists}, opts)
+	e, err := NewEngine("test", s.around(r), opts)
 	if err != nil {
 		return nil, err
 	}
@@ -225,6 +225,31 @@ func (s *RuleSet) runTest(r *Rule, t Test, fsys fs.FS) ([]Alert, error) {
 		return nil, fmt.Errorf("the rule failed to evaluate %d times: %s", re.Count, re.Last)
 	}
 	return alerts, nil
+}
+
+// around is a rule together with those whose signals or lists it reads.
+func (s *RuleSet) around(r *Rule) *RuleSet {
+	out := &RuleSet{lists: s.lists, levels: s.levels}
+	needed := map[*Rule]bool{}
+	var add func(r *Rule)
+	add = func(r *Rule) {
+		if needed[r] {
+			return
+		}
+		needed[r] = true
+		for _, o := range s.Rules {
+			if s.reads(r, o) {
+				add(o)
+			}
+		}
+	}
+	add(r)
+	for _, o := range s.Rules {
+		if needed[o] {
+			out.Rules = append(out.Rules, o)
+		}
+	}
+	return out
 }
 
 // expand writes the test's events out.
