@@ -23,6 +23,9 @@ type Alert struct {
 	Responses  []Response        `json:"responses"`
 	Notes      []string          `json:"notes,omitempty"` // what about the numbers is not exact
 
+	Fold        Fold `json:"fold,omitempty"`         // what folds it into an incident; FoldCampaign if empty
+	FoldNetwork bool `json:"fold_network,omitempty"` // addresses of one network link it too
+
 	Title string `json:"-"` // the rule's title
 }
 
@@ -33,7 +36,20 @@ type Entities struct {
 	UserID   []string `json:"user_id"`
 	ClientID []string `json:"client_id"`
 	JA4      []string `json:"ja4"`
+	FamilyID []string `json:"family_id,omitempty"` // of refresh tokens
 }
+
+// Fold says what makes an alert part of an incident of its campaign.
+type Fold string
+
+// The ways to fold. FoldCampaign is for alerts of an attack on the tenant, of
+// which one wave makes thousands; FoldLinked for those of one victim, which have
+// nothing to do with another victim's unless they share an address, a
+// fingerprint, a user or a token family.
+const (
+	FoldCampaign Fold = "campaign" // any other such alert of the campaign within the fold time
+	FoldLinked   Fold = "linked"   // only one that shares a value with it
+)
 
 // Response is one thing that was done, proposed, refused or skipped because of
 // an alert. Package responders fills it in.

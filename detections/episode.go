@@ -126,6 +126,7 @@ func (ep *episode) clone() *episode {
 func (ep *episode) alert(c *compiled, tenant string, w *watch, v *evaluator) Alert {
 	a := Alert{
 		Rule: c.ID, Tenant: tenant, Severity: c.Severity, Campaign: c.Campaign, Group: w.values, Title: c.Title,
+		Fold: c.Fold.shown(), FoldNetwork: c.FoldNetwork,
 		OpenedAt: msTime(ep.opened), UpdatedAt: msTime(ep.lastTrue), Late: ep.late, Count: ep.count,
 		Evidence: map[string]any{}, Responses: []Response{}, Notes: ep.notes(c, w.group.lost),
 	}

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Incident is the alerts of one campaign against one tenant, folded together.
+// Incident is alerts of one campaign against one tenant that belong together.
 type Incident struct {
 	ID         string     `json:"id"`
 	Tenant     string     `json:"tenant"`
@@ -17,48 +17,70 @@ type Incident struct {
 	Severity   Severity   `json:"severity"` // the highest of its alerts so far
 	OpenedAt   time.Time  `json:"opened_at"`
 	UpdatedAt  time.Time  `json:"updated_at"`
-	ResolvedAt *time.Time `json:"resolved_at"` // when its last alert resolved; nil while one is open
-	Alerts     []Alert    `json:"alerts"`      // in order of opening
+	ResolvedAt *time.Time `json:"resolved_at"`           // when its last alert resolved; nil while one is open
+	Alerts     []Alert    `json:"alerts"`                // in order of arrival
+	Edges      []Edge     `json:"edges,omitempty"`       // why they belong together, at most maxEdges
+	Merged     []string   `json:"merged,omitempty"`      // ids of incidents that turned out to be the same
+	MergedInto string     `json:"merged_into,omitempty"` // the one that this turned out to be; it is over then
 }
 
-// reopenWithin is how long after an incident resolved another alert of its
-// campaign still belongs to it.
-const reopenWithin = 30 * time.Minute
+const (
+	// foldWithin is how far apart two alerts may be and still belong together: how
+	// long after an incident resolved another alert still joins it.
+	foldWithin = 30 * time.Minute
+	// maxEdges bounds the edges that an incident keeps. One alert in a wave joins
+	// much as the next does.
+	maxEdges = 200
+)
 
-// Incidents folds alerts into incidents. The zero value is ready.
+// Incidents folds the alerts of one tenant into incidents. The zero value is
+// ready.
+//
+// An alert joins the incidents of its campaign that are open, or were until
+// [foldWithin] before, and hold an alert that shares a value with it; if there are
+// several they become one. Which alerts end up together does not depend on the
+// order in which they come, as long as they lie within the fold time.
 type Incidents struct {
 	byID    map[string]*Incident
 	byAlert map[string]*Incident
-	latest  map[string]*Incident // by campaign
+	homes   map[string]string // of merged incidents: where their alerts are now
+	links   linkIndex
 }
 
-// Restore puts back an incident from before a restart. The latest of a campaign
-// goes on.
-func (is *Incidents) Restore(in Incident) { is.put(&in) }
+// Restore puts back an incident from before a restart.
+func (is *Incidents) Restore(in Incident) {
+	is.put(&in)
+	for _, id := range in.Merged {
+		is.homes[id] = in.ID
+	}
+	for i := range in.Alerts {
+		is.links.note(&in.Alerts[i], linksOf(&in.Alerts[i]), is)
+	}
+}
 
 func (is *Incidents) put(in *Incident) {
-	if is.latest == nil {
-		is.byID, is.byAlert, is.latest = map[string]*Incident{}, map[string]*Incident{}, map[string]*Incident{}
+	if is.byID == nil {
+		is.byID, is.byAlert, is.homes = map[string]*Incident{}, map[string]*Incident{}, map[string]string{}
 	}
 	is.byID[in.ID] = in
 	for _, a := range in.Alerts {
 		is.byAlert[a.ID] = in
 	}
-	if was := is.latest[in.Campaign]; was == nil || was.OpenedAt.Before(in.OpenedAt) {
-		is.latest[in.Campaign] = in
-	}
 }
 
 // Forget drops an incident that is long over.
 func (is *Incidents) Forget(id string) {
-	if in := is.byID[id]; in != nil {
-		delete(is.byID, id)
-		for _, a := range in.Alerts {
-			delete(is.byAlert, a.ID)
-		}
-		if is.latest[in.Campaign] == in {
-			delete(is.latest, in.Campaign)
-		}
+	in := is.byID[id]
+	if in == nil {
+		return
+	}
+	delete(is.byID, id)
+	for i := range in.Alerts {
+		delete(is.byAlert, in.Alerts[i].ID)
+		is.links.drop(&in.Alerts[i])
+	}
+	for _, m := range in.Merged {
+		delete(is.homes, m)
 	}
 }
 
@@ -70,52 +92,148 @@ func (is *Incidents) Holding(alertID string) (Incident, bool) {
 	return Incident{}, false
 }
 
+// Home is the id of the incident that the one named was merged into; its own id
+// if it was not.
+func (is *Incidents) Home(id string) string {
+	if home, merged := is.homes[id]; merged {
+		return home
+	}
+	return id
+}
+
 func (in *Incident) find(alertID string) int {
 	return slices.IndexFunc(in.Alerts, func(a Alert) bool { return a.ID == alertID })
 }
 
 // Apply folds a change in and returns the incident it belongs to, as it is
-// then. rose tells that the incident is new or became more severe. Applying the
-// same change again changes nothing.
-func (is *Incidents) Apply(c Change) (in Incident, rose bool) {
+// then. merged are the incidents that the change showed to be the same one: they
+// are over, as they were, with MergedInto set. rose tells that the incident is
+// new or became more severe. Applying the same change again changes nothing.
+func (is *Incidents) Apply(c Change) (in Incident, merged []Incident, rose bool) {
 	a := c.Alert
-	cur, known := is.latest[a.Campaign], -1
-	if old := is.byAlert[a.ID]; old != nil {
-		cur, known = old, old.find(a.ID)
+	cur := is.byAlert[a.ID]
+	links := linksOf(&a)
+	known := -1
+	if cur != nil {
+		known = cur.find(a.ID)
+		links = without(links, linksOf(&cur.Alerts[known]))
 	}
-	if known < 0 && (cur == nil || cur.ResolvedAt != nil && a.OpenedAt.After(cur.ResolvedAt.Add(reopenWithin))) {
-		sum := sha256.Sum256([]byte(a.Tenant + "\x00" + a.Campaign + "\x00" + a.ID))
-		cur = &Incident{ID: "in_" + hex.EncodeToString(sum[:6]), Tenant: a.Tenant, Campaign: a.Campaign, OpenedAt: a.OpenedAt}
-		is.put(cur)
+	found := is.links.find(&a, links, cur, is)
+	all := make([]*Incident, 0, len(found)+1)
+	if cur != nil {
+		all = append(all, cur)
 	}
-	if known >= 0 {
-		a.Responses = cur.Alerts[known].Responses
-		cur.Alerts[known] = a
+	for _, f := range found {
+		all = append(all, f.in)
+	}
+	into := oldest(all)
+	if into == nil {
+		into = newIncident(&a)
+		is.put(into)
+	}
+	before := into.Severity
+	for _, other := range all {
+		if other != into {
+			gone := is.merge(into, other)
+			if gone.ResolvedAt == nil {
+				gone.ResolvedAt = &a.UpdatedAt
+			}
+			merged = append(merged, gone)
+		}
+	}
+	for _, f := range found {
+		into.addEdge(f.edge)
+	}
+	if known = into.find(a.ID); known >= 0 {
+		a.Responses = into.Alerts[known].Responses
+		into.Alerts[known] = a
 	} else {
-		cur.Alerts = append(cur.Alerts, a)
-		is.byAlert[a.ID] = cur
+		into.Alerts = append(into.Alerts, a)
+		is.byAlert[a.ID] = into
 	}
-	if cur.Severity.Rank() < a.Severity.Rank() {
-		cur.Severity, cur.Title, rose = a.Severity, a.Title, true
+	is.links.note(&a, links, is)
+	into.raise(a.Severity, a.Title)
+	into.spanned(&a)
+	return into.copy(), merged, into.Severity != before
+}
+
+func newIncident(a *Alert) *Incident {
+	sum := sha256.Sum256([]byte(a.Tenant + "\x00" + a.Campaign + "\x00" + a.ID))
+	return &Incident{ID: "in_" + hex.EncodeToString(sum[:6]), Tenant: a.Tenant, Campaign: a.Campaign, OpenedAt: a.OpenedAt}
+}
+
+// oldest is the incident that opened first: people know it longest, so its id
+// stays. It is nil when there are none.
+func oldest(all []*Incident) *Incident {
+	if len(all) == 0 {
+		return nil
 	}
-	if a.OpenedAt.Before(cur.OpenedAt) {
-		cur.OpenedAt = a.OpenedAt
+	return slices.MinFunc(all, compareIncidents)
+}
+
+func compareIncidents(a, b *Incident) int {
+	if c := a.OpenedAt.Compare(b.OpenedAt); c != 0 {
+		return c
 	}
-	if a.UpdatedAt.After(cur.UpdatedAt) {
-		cur.UpdatedAt = a.UpdatedAt
+	return strings.Compare(a.ID, b.ID)
+}
+
+// merge moves all that other holds into in, and returns what other was.
+func (is *Incidents) merge(in, other *Incident) Incident {
+	gone := other.copy()
+	gone.MergedInto = in.ID
+	delete(is.byID, other.ID)
+	in.Merged = append(append(in.Merged, other.ID), other.Merged...)
+	for _, id := range in.Merged {
+		is.homes[id] = in.ID
 	}
-	cur.ResolvedAt = nil
+	for _, a := range other.Alerts {
+		is.byAlert[a.ID] = in
+	}
+	in.Alerts = append(in.Alerts, other.Alerts...)
+	for _, e := range other.Edges {
+		in.addEdge(e)
+	}
+	in.raise(other.Severity, other.Title)
+	if other.UpdatedAt.After(in.UpdatedAt) {
+		in.UpdatedAt = other.UpdatedAt
+	}
+	return gone
+}
+
+func (in *Incident) raise(s Severity, title string) {
+	if in.Severity.Rank() < s.Rank() {
+		in.Severity, in.Title = s, title
+	}
+}
+
+// spanned brings the times of an incident up to date with an alert of it.
+func (in *Incident) spanned(a *Alert) {
+	if a.OpenedAt.Before(in.OpenedAt) {
+		in.OpenedAt = a.OpenedAt
+	}
+	if a.UpdatedAt.After(in.UpdatedAt) {
+		in.UpdatedAt = a.UpdatedAt
+	}
+	in.ResolvedAt = nil
 	var last time.Time
-	for _, b := range cur.Alerts {
-		if b.ResolvedAt == nil {
-			return cur.copy(), rose
+	for i := range in.Alerts {
+		end := in.Alerts[i].ResolvedAt
+		if end == nil {
+			return
 		}
-		if b.ResolvedAt.After(last) {
-			last = *b.ResolvedAt
+		if end.After(last) {
+			last = *end
 		}
 	}
-	cur.ResolvedAt = &last
-	return cur.copy(), rose
+	in.ResolvedAt = &last
+}
+
+// near reports whether an alert is close enough in time to belong to the
+// incident.
+func (in *Incident) near(a *Alert) bool {
+	return (in.ResolvedAt == nil || !a.OpenedAt.After(in.ResolvedAt.Add(foldWithin))) &&
+		(a.ResolvedAt == nil || !in.OpenedAt.After(a.ResolvedAt.Add(foldWithin)))
 }
 
 // SetResponses notes on an alert what was done about it, and returns the
@@ -131,23 +249,19 @@ func (is *Incidents) SetResponses(incident, alertID string, rs []Response) Incid
 	return cur.copy()
 }
 
-// All returns the incidents in order of opening.
+// All returns the incidents in order of opening, without those that were merged
+// into another.
 func (is *Incidents) All() []Incident {
 	out := make([]Incident, 0, len(is.byID))
 	for _, in := range is.byID {
 		out = append(out, in.copy())
 	}
-	slices.SortFunc(out, func(a, b Incident) int {
-		if c := a.OpenedAt.Compare(b.OpenedAt); c != 0 {
-			return c
-		}
-		return strings.Compare(a.ID, b.ID)
-	})
+	slices.SortFunc(out, func(a, b Incident) int { return compareIncidents(&a, &b) })
 	return out
 }
 
 func (in *Incident) copy() Incident {
 	out := *in
-	out.Alerts = slices.Clone(in.Alerts)
+	out.Alerts, out.Edges, out.Merged = slices.Clone(in.Alerts), slices.Clone(in.Edges), slices.Clone(in.Merged)
 	return out
 }

@@ -20,36 +20,36 @@ func change(tr detections.Transition, id string, sev detections.Severity, opened
 
 func TestAlertsOfACampaignFoldIntoOneIncident(t *testing.T) {
 	var is detections.Incidents
-	first, rose := is.Apply(change(detections.Opened, "a", detections.Low, 0))
+	first, _, rose := is.Apply(change(detections.Opened, "a", detections.Low, 0))
 	require.True(t, rose, "it is new")
-	again, rose := is.Apply(change(detections.Opened, "a", detections.Low, 0))
+	again, _, rose := is.Apply(change(detections.Opened, "a", detections.Low, 0))
 	require.False(t, rose)
 	require.Equal(t, first, again, "the same change again changes nothing")
 
 	is.SetResponses(first.ID, "a", []detections.Response{{Kind: "hold"}})
-	in, rose := is.Apply(change(detections.Updated, "a", detections.Low, 0))
+	in, _, rose := is.Apply(change(detections.Updated, "a", detections.Low, 0))
 	require.False(t, rose)
 	require.Len(t, in.Alerts[0].Responses, 1, "an update keeps what was done")
 
-	in, rose = is.Apply(change(detections.Opened, "b", detections.High, time.Minute))
+	in, _, rose = is.Apply(change(detections.Opened, "b", detections.High, time.Minute))
 	require.True(t, rose, "it became more severe")
 	require.Equal(t, first.ID, in.ID)
 	require.Equal(t, "T b", in.Title)
-	_, rose = is.Apply(change(detections.Opened, "c", detections.Medium, 2*time.Minute))
+	_, _, rose = is.Apply(change(detections.Opened, "c", detections.Medium, 2*time.Minute))
 	require.False(t, rose)
 
 	for _, id := range []string{"a", "b", "c"} {
 		require.Nil(t, in.ResolvedAt)
-		in, _ = is.Apply(change(detections.Resolved, id, detections.Low, 0, 10*time.Minute))
+		in, _, _ = is.Apply(change(detections.Resolved, id, detections.Low, 0, 10*time.Minute))
 	}
 	require.Equal(t, oracleBase.Add(10*time.Minute), *in.ResolvedAt)
 	require.Equal(t, detections.High, in.Severity)
 
-	in, _ = is.Apply(change(detections.Opened, "d", detections.Low, 40*time.Minute))
+	in, _, _ = is.Apply(change(detections.Opened, "d", detections.Low, 40*time.Minute))
 	require.Equal(t, first.ID, in.ID, "thirty minutes after: the same campaign goes on")
 	require.Nil(t, in.ResolvedAt)
 	is.Apply(change(detections.Resolved, "d", detections.Low, 40*time.Minute, 50*time.Minute))
-	in, rose = is.Apply(change(detections.Opened, "e", detections.Low, 80*time.Minute+time.Millisecond))
+	in, _, rose = is.Apply(change(detections.Opened, "e", detections.Low, 80*time.Minute+time.Millisecond))
 	require.NotEqual(t, first.ID, in.ID)
 	require.True(t, rose)
 	require.Len(t, is.All(), 2)
@@ -58,7 +58,7 @@ func TestAlertsOfACampaignFoldIntoOneIncident(t *testing.T) {
 	require.True(t, ok)
 	var restored detections.Incidents
 	restored.Restore(held)
-	after, rose := restored.Apply(change(detections.Resolved, "d", detections.Low, 40*time.Minute, 50*time.Minute))
+	after, _, rose := restored.Apply(change(detections.Resolved, "d", detections.Low, 40*time.Minute, 50*time.Minute))
 	require.False(t, rose)
 	require.Equal(t, held, after, "after a restart too")
 	restored.Forget(held.ID)

@@ -180,6 +180,7 @@ func (r *Rule) check(d *yamldoc.Decoder) {
 	if r.Campaign == "" {
 		r.Campaign = r.ID
 	}
+	r.checkFold(d)
 	if r.Quiet == 0 && r.Kind() != State { // a state lasts until it is changed back
 		r.Quiet = cmp.Or(r.Window, r.Within, defaultQuiet)
 	}

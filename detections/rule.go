@@ -33,6 +33,8 @@ type Rule struct {
 	Description    string                  `yaml:"description"`
 	Severity       Severity                `yaml:"severity,required"`
 	Campaign       string                  `yaml:"campaign"` // alerts of one campaign fold into one incident; the id if absent
+	Fold           Fold                    `yaml:"fold"`     // what folds them; see DefaultFold
+	FoldNetwork    bool                    `yaml:"fold_network"`
 	Tags           []string                `yaml:"tags"`
 	References     []string                `yaml:"references"`
 	FalsePositives []string                `yaml:"false_positives"`

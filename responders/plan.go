@@ -22,6 +22,7 @@ type Tenant struct {
 // planned is a response that some policy asks for because of an alert.
 type planned struct {
 	hold    hold.Hold // as it would be created
+	former  []string  // ids it has if it was asked for by an incident that was merged into this one
 	why     string    // why it must not be; empty when it may
 	outcome string    // "refused" by a safety rail, or "skipped" as pointless
 }
@@ -104,6 +105,11 @@ func (p *Policy) ask(ask *Ask, t Tenant, controls map[string]Checker, env policy
 			}
 		}
 		pl.hold.ID = hold.ID(t.Name, ask.Hold, ask.Level, pl.hold.Subject, cause)
+		for _, id := range in.Merged {
+			was := cause
+			was.Incident = id
+			pl.former = append(pl.former, hold.ID(t.Name, ask.Hold, ask.Level, pl.hold.Subject, was))
+		}
 		if !slices.ContainsFunc(out, func(o planned) bool { return o.hold.ID == pl.hold.ID }) {
 			out = append(out, pl) // the same address may be written in several ways
 		}

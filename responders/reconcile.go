@@ -20,7 +20,7 @@ func (r *Responder) expire(ctx context.Context, now time.Time) error {
 		if h.State.Ended() || h.State == hold.Releasing || now.Before(h.Expires) {
 			continue
 		}
-		in := h.Cause.Incident
+		in := r.incidentOf(h)
 		switch {
 		case h.State == hold.Proposed:
 			h.State, h.Ended, h.Note = hold.Released, now, "it would have ended by now"
@@ -143,14 +143,14 @@ func (r *Responder) noteReconciled(ctx context.Context, name string, mine []*hol
 		}
 		switch {
 		case loud:
-			news.shout(h.Cause.Incident, l)
+			news.shout(r.incidentOf(h), l)
 		case l != (line{}):
-			news.add(h.Cause.Incident, l)
+			news.add(r.incidentOf(h), l)
 		}
 	}
 	concerned := map[string]bool{}
 	for _, h := range mine {
-		concerned[h.Cause.Incident] = true
+		concerned[r.incidentOf(h)] = true
 	}
 	for in := range concerned {
 		for _, note := range rep.Notes {
@@ -190,7 +190,7 @@ func changeLine(was hold.Hold, h *hold.Hold) (l line, loud bool) {
 // hasHold reports whether an incident has a hold that is not over.
 func (r *Responder) hasHold(incident string) bool {
 	for _, h := range r.holds {
-		if h.Cause.Incident == incident && !h.State.Ended() {
+		if r.incidentOf(h) == incident && !h.State.Ended() {
 			return true
 		}
 	}

@@ -52,7 +52,7 @@ func (r *Responder) handle(ctx context.Context, o offered, now time.Time) error 
 	if known && addsNothing(alertOf(before, c.Alert.ID), c.Alert) {
 		return nil // seen before a restart
 	}
-	in, rose := r.incidents.Apply(c)
+	in, merged, rose := r.incidents.Apply(c)
 	if o.opened != nil && !known {
 		if err := r.recordAlert(ctx, detections.Opened, in.ID, *o.opened, now); err != nil {
 			return err
@@ -61,6 +61,12 @@ func (r *Responder) handle(ctx context.Context, o offered, now time.Time) error 
 	var lines []line
 	if rose {
 		lines = append(lines, line{head: c.Alert.Title + ": " + groupText(c.Alert)})
+	}
+	for _, gone := range merged {
+		if err := r.takeOver(ctx, in, gone, now); err != nil {
+			return err
+		}
+		lines = append(lines, line{head: fmt.Sprintf("Incident %s turned out to be the same attack: %s", gone.ID, in.Explain())})
 	}
 	responses, asked := []detections.Response{}, []string{}
 	for _, pl := range plan(tenant, policies, r.checkers, c.Alert, in, now) {
@@ -125,7 +131,7 @@ func sortAlerts(alerts []detections.Alert) {
 // respond carries one planned response as far as mode and rails allow. id names
 // the hold behind it, if there is one; the line is for the thread.
 func (r *Responder) respond(ctx context.Context, pl planned, c detections.Change, now time.Time) (resp detections.Response, id string, l line, err error) {
-	h := r.holds[pl.hold.ID]
+	h := r.askedBefore(pl)
 	if h != nil && modeRank[Mode(pl.hold.Mode)] > modeRank[Mode(h.Mode)] {
 		h = nil // what was proposed may now be done
 	}
@@ -246,7 +252,8 @@ func (r *Responder) refuse(ctx context.Context, pl planned, c detections.Change,
 		r.refused[in] = map[string]bool{}
 	}
 	key := refusalKey(pl.hold.ID, resp.Reason)
-	if r.refused[in][key] || len(r.refused[in]) >= refusalsNoted {
+	known := r.refused[in][key] || slices.ContainsFunc(pl.former, func(id string) bool { return r.refused[in][refusalKey(id, resp.Reason)] })
+	if known || len(r.refused[in]) >= refusalsNoted {
 		return resp, line{}, nil
 	}
 	h := pl.hold

@@ -76,6 +76,7 @@ type Responder struct {
 	told      map[string]State     // the state last told, by incident
 	moved     bool                 // a hold changed since the states of incidents were looked at
 	forgetAt  time.Time
+	unmarked  []detections.Incident // merged just before a crash, which people may see as open
 }
 
 // Feed is whether the tenant's log can be seen. While it is blind nothing is
@@ -211,7 +212,9 @@ func (r *Responder) settings() (Tenant, []*Policy, Feed) {
 func (r *Responder) Run(ctx context.Context) error {
 	ticker := time.NewTicker(r.opts.Every)
 	defer ticker.Stop()
-	r.showAll(ctx)
+	if err := r.showAll(ctx); err != nil && ctx.Err() == nil {
+		return err
+	}
 	for {
 		if err := r.step(ctx); err != nil && ctx.Err() == nil {
 			return err

@@ -49,11 +49,49 @@ func (r *Responder) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load incidents: %w", err)
 	}
+	return r.loadIncidents(ctx, all)
+}
+
+// loadIncidents puts incidents back, with their alerts.
+func (r *Responder) loadIncidents(ctx context.Context, docs map[string][]byte) error {
+	incidents, homes := map[string]savedIncident{}, map[string]string{}
+	for key, data := range docs {
+		if strings.Contains(key, "/") {
+			continue
+		}
+		var saved savedIncident
+		if err := json.Unmarshal(data, &saved); err != nil {
+			return fmt.Errorf("load incident %s: %w", key, err)
+		}
+		incidents[key] = saved
+		for _, id := range saved.Merged {
+			homes[id] = key
+		}
+	}
+	for id, home := range homes {
+		if gone, kept := incidents[id]; kept && gone.MergedInto == "" {
+			gone.MergedInto, gone.ResolvedAt = home, &gone.UpdatedAt
+			r.unmarked = append(r.unmarked, gone.Incident)
+		}
+	}
 	alerts := map[string][]detections.Alert{}
-	for key, data := range all {
-		incident, _, isAlert := strings.Cut(key, "/")
+	for key, data := range docs {
+		incident, id, isAlert := strings.Cut(key, "/")
 		if !isAlert {
 			continue
+		}
+		if home := homes[incident]; home != "" {
+			// A crash cut short how it was taken over.
+			if _, done := docs[alertKey(home, id)]; done {
+				if err := r.opts.Incidents.Delete(ctx, key); err != nil {
+					return fmt.Errorf("load alert %s: %w", key, err)
+				}
+				continue
+			}
+			if err := r.moveDoc(ctx, key, alertKey(home, id), data); err != nil {
+				return err
+			}
+			incident = home
 		}
 		var a savedAlert
 		if err := json.Unmarshal(data, &a); err != nil {
@@ -63,14 +101,10 @@ func (r *Responder) load(ctx context.Context) error {
 		alerts[incident] = append(alerts[incident], a.Alert)
 		r.asked[a.ID] = a.Asked
 	}
-	for key, data := range all {
+	for key, saved := range incidents {
 		// An incident whose first alert was not saved is one that nobody was told of.
-		if strings.Contains(key, "/") || len(alerts[key]) == 0 {
+		if len(alerts[key]) == 0 {
 			continue
-		}
-		var saved savedIncident
-		if err := json.Unmarshal(data, &saved); err != nil {
-			return fmt.Errorf("load incident %s: %w", key, err)
 		}
 		saved.Alerts = alerts[key]
 		sortAlerts(saved.Alerts)
@@ -153,8 +187,10 @@ func (r *Responder) forget(ctx context.Context, now time.Time) error {
 			}
 			delete(r.asked, a.ID)
 		}
-		if err := r.opts.Incidents.Delete(ctx, in.ID); err != nil {
-			return fmt.Errorf("forget incident %s: %w", in.ID, err)
+		for _, id := range append(in.Merged, in.ID) {
+			if err := r.opts.Incidents.Delete(ctx, id); err != nil {
+				return fmt.Errorf("forget incident %s: %w", id, err)
+			}
 		}
 		r.incidents.Forget(in.ID)
 		delete(r.told, in.ID)

@@ -140,7 +140,7 @@ func groupText(a detections.Alert) string {
 func (r *Responder) stateOf(in detections.Incident) State {
 	inForce, running := false, false
 	for _, h := range r.holds {
-		if h.Cause.Incident != in.ID || Mode(h.Mode) != Enforce || h.State.Ended() {
+		if r.incidentOf(h) != in.ID || Mode(h.Mode) != Enforce || h.State.Ended() {
 			continue
 		}
 		running = true
@@ -212,23 +212,33 @@ func (r *Responder) stateText(incident string, s State) string {
 // show hands an incident to the notifiers.
 func (r *Responder) show(ctx context.Context, in detections.Incident, transition string, loud bool) {
 	tenant, _, feed := r.settings()
-	rep := Report{Incident: r.refreshed(in), State: r.told[in.ID], Mode: tenant.Mode, Feed: feed.String(), Outcomes: r.outcomesOf(in.ID),
-		Transition: transition, Broadcast: loud}
+	r.notify(ctx, Report{Incident: r.refreshed(in), State: r.told[in.ID], Mode: tenant.Mode, Feed: feed.String(), Outcomes: r.outcomesOf(in.ID),
+		Transition: transition, Broadcast: loud})
+}
+
+func (r *Responder) notify(ctx context.Context, rep Report) {
 	for _, n := range r.opts.Notifiers {
 		if err := n.Notify(ctx, rep); err != nil {
-			r.log.Error("incident not shown", "incident", in.ID, "err", err)
+			r.log.Error("incident not shown", "incident", rep.Incident.ID, "err", err)
 		}
 	}
 }
 
 // showAll shows the incidents that are not closed as they stand: the run before
 // may have ended before it could.
-func (r *Responder) showAll(ctx context.Context) {
+func (r *Responder) showAll(ctx context.Context) error {
+	for _, gone := range r.unmarked {
+		if err := r.showMerged(ctx, gone); err != nil {
+			return err
+		}
+	}
+	r.unmarked = nil
 	for _, in := range r.incidents.All() {
 		if state := r.told[in.ID]; state != "" && state != StateClosed {
 			r.show(ctx, in, "", false)
 		}
 	}
+	return nil
 }
 
 // refreshed is an incident whose alerts say what has become of their responses
@@ -252,7 +262,7 @@ func (r *Responder) refreshed(in detections.Incident) detections.Incident {
 
 func (r *Responder) everHeld(incident string) bool {
 	for _, h := range r.holds {
-		if h.Cause.Incident == incident && Mode(h.Mode) == Enforce && h.To != "" {
+		if r.incidentOf(h) == incident && Mode(h.Mode) == Enforce && h.To != "" {
 			return true
 		}
 	}
@@ -263,7 +273,7 @@ func (r *Responder) everHeld(incident string) bool {
 func (r *Responder) outcomesOf(incident string) []Outcome {
 	var out []Outcome
 	for _, h := range r.sortedHolds() {
-		if h.Cause.Incident != incident {
+		if r.incidentOf(h) != incident {
 			continue
 		}
 		o := Outcome{Response: responseOf(h), HoldID: h.ID, From: h.From, To: h.To, Until: h.Expires, At: h.Created, Ended: h.Ended}

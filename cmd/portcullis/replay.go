@@ -212,7 +212,7 @@ func (r *replayer) sorted() ([]detections.Alert, error) {
 		if incidents[a.Tenant] == nil {
 			incidents[a.Tenant] = &detections.Incidents{}
 		}
-		in, _ := incidents[a.Tenant].Apply(detections.Change{Transition: detections.Opened, Alert: a})
+		in, _, _ := incidents[a.Tenant].Apply(detections.Change{Transition: detections.Opened, Alert: a})
 		alerts[i] = responders.WouldDo(t, r.content.Policies, r.content.Checkers(), a, in)
 	}
 	return alerts, nil
