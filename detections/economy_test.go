@@ -196,6 +196,27 @@ func TestAYearOfOneEventAMinuteStaysWithinItsBound(t *testing.T) {
 	require.Empty(t, e.Stats().Shed)
 }
 
+func TestWindowsOfThirtyDaysOverManyKeysStayWithinTheirBound(t *testing.T) {
+	keys := 300_000
+	if !long() {
+		keys = 20_000
+	}
+	const perKey = 4 // events of each over the month
+	e := economyEngine(t, strings.Replace(countingRule, "window: 1h", "window: 30d", 1), Options{})
+	before := heapBytes()
+	step := 29 * 24 * time.Hour / time.Duration(keys*perKey)
+	for i := range keys * perKey {
+		k := i % keys
+		ev := economyEvent(t, economyStart.Add(time.Duration(i)*step), i, map[string]any{"ip": fmt.Sprintf("198.%d.%d.%d", k>>16, k>>8&255, k&255), "user_id": fmt.Sprintf("auth0|%08d", k)})
+		e.Ingest(&ev)
+	}
+	require.Len(t, e.rules[0].groups, keys)
+	require.Empty(t, e.Stats().Shed)
+	require.Less(t, float64(heapBytes()-before)/float64(keys), 200.0+perKey*100)
+	require.Less(t, e.rules[0].bytes, int64(defaultBytes))
+	runtime.KeepAlive(e)
+}
+
 func BenchmarkMemoryOfACountingWindow(b *testing.B) {
 	const keys = 300_000
 	for b.Loop() {
