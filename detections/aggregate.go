@@ -67,16 +67,16 @@ func (t *translator) aggregate(n *ast.CallNode, fn string) ast.Node {
 	a := aggregate{fn: fn, text: text, name: fmt.Sprintf("agg:%d", len(t.aggs))}
 	if len(n.Arguments) == 1 {
 		t.aggregates, t.inAggregate = false, true
-		c := t.config()
 		arg := n.Arguments[0]
 		if f.pred {
 			arg = t.cond(arg, false)
 		} else {
 			arg = t.value(arg)
 		}
-		a.arg = t.finish(arg, c, text)
+		a.arg = t.finish(arg, f.pred, text)
 		t.aggregates, t.inAggregate = true, false
 	}
+	t.table.other(a.name) // a baseline may be all that looks at it
 	t.aggs = append(t.aggs, a)
 	return at(n, &ast.IdentifierNode{Value: a.name})
 }

@@ -101,21 +101,19 @@ func (h *history) finish(b *baseline) {
 
 // put names what the baseline is for a window that ends at t, compared with the
 // value of the aggregate now. Without enough of a past they are missing.
-func (b *baseline) put(env map[string]any, h *history, aggName string, t int64) {
+func (b *baseline) put(to *row, h *history, aggName string, t int64) {
 	k := floorDiv(t, b.bucket)
 	if k != h.at {
 		h.at, h.usual = k, h.work(b, k)
 	}
-	env[b.name+".samples"] = h.usual.samples
-	for _, m := range baselineMembers[:3] {
-		env[b.name+"."+m] = nil
-	}
+	to.set(b.name+".samples", h.usual.samples)
 	if h.usual.samples == 0 {
 		return
 	}
-	env[b.name+".mean"], env[b.name+".deviation"] = h.usual.mean, h.usual.deviation
-	if v, ok := number(env[aggName]); ok {
-		env[b.name+".z"] = (v - h.usual.mean) / h.usual.deviation
+	to.set(b.name+".mean", h.usual.mean)
+	to.set(b.name+".deviation", h.usual.deviation)
+	if now := to.get(aggName); now.kind == numberValue {
+		to.set(b.name+".z", (now.num-h.usual.mean)/h.usual.deviation)
 	}
 }
 

@@ -47,9 +47,8 @@ type step struct {
 
 // groupPart is one part of a group's key: an event field, or an expression.
 type groupPart struct {
-	name string
-	path logstream.Path
-	expr *program // nil for a field
+	name  string
+	value *program
 }
 
 // slides reports whether the rule is judged as events come, over the window
@@ -102,6 +101,7 @@ func (c *compiled) placeOf(e *entry) (place, bool) {
 type field struct {
 	name string
 	path logstream.Path
+	slot int // in the table of the rule set
 }
 
 type namedProgram struct {
@@ -110,8 +110,9 @@ type namedProgram struct {
 }
 
 // compile makes a rule ready, with a tenant's parameters in place of the
-// defaults, and reports what is wrong with its expressions to d.
-func compile(r *Rule, overrides map[string]any, lists Lists, d *yamldoc.Decoder) *compiled {
+// defaults and the names it uses added to table, and reports what is wrong with
+// its expressions to d.
+func compile(r *Rule, overrides map[string]any, lists Lists, table *nameTable, d *yamldoc.Decoder) *compiled {
 	c := &compiled{Rule: r, kind: r.Kind(), params: map[string]any{}}
 	for name, p := range r.Params {
 		c.params[name] = p.Default
@@ -119,7 +120,7 @@ func compile(r *Rule, overrides map[string]any, lists Lists, d *yamldoc.Decoder)
 			c.params[name] = v
 		}
 	}
-	t := newTranslator(c.params, lists)
+	t := newTranslator(c.params, lists, table)
 	t.signals = r.On == "signals"
 	c.compileWhere(t, d)
 	c.compileGroup(t, d)
@@ -150,7 +151,7 @@ func compile(r *Rule, overrides map[string]any, lists Lists, d *yamldoc.Decoder)
 		}
 	}
 	for _, name := range keys(t.fields) {
-		c.fields = append(c.fields, field{name, t.fields[name]})
+		c.fields = append(c.fields, field{name, t.fields[name], table.field(t.fields[name])})
 	}
 	return c
 }
@@ -160,7 +161,7 @@ func (c *compiled) compileWhere(t *translator, d *yamldoc.Decoder) {
 	if !r.Where.Given() {
 		return
 	}
-	if n, _, ok := t.parse(r.Where.Value); ok {
+	if n, ok := t.parse(r.Where.Value); ok {
 		c.narrow(n, t)
 		if t.signals {
 			r.sources, _ = namesOf(n, "rule", t.lists)
@@ -197,16 +198,12 @@ func (c *compiled) compileGroup(t *translator, d *yamldoc.Decoder) {
 		texts, key = r.Key, "key"
 	}
 	for i, g := range texts {
-		if n, _, ok := t.parse(g.Value); ok {
+		if n, ok := t.parse(g.Value); ok {
 			part := groupPart{name: g.Value}
 			if path, isPath := dottedPath(n); isPath {
-				t.name(n, path)
-				part.name = path
-				if p, err := logstream.ParsePath(path); err == nil {
-					part.path = p
-				}
+				part.name, part.value = path, t.operand(g.Value)
 			} else if _, isCall := n.(*ast.BuiltinNode); isCall || isFunction(n) {
-				part.expr = t.operand(g.Value)
+				part.value = t.operand(g.Value)
 			} else {
 				t.fail(n, "must be the name of an event field, or a function of one")
 			}
@@ -234,7 +231,7 @@ func (c *compiled) compileHaving(t *translator, d *yamldoc.Decoder) {
 	if c.kind == FirstSeen {
 		t.offer(nameTravelKM, nameTravelKMH, nameTravelHours)
 	}
-	if n, _, ok := t.parse(r.Having.Value); ok {
+	if n, ok := t.parse(r.Having.Value); ok {
 		c.rises = onlyRises(n)
 		c.having = t.condition(r.Having.Value)
 		if c.having != nil && len(t.aggs) == 0 && c.kind != FirstSeen {
@@ -310,7 +307,7 @@ func (c *compiled) compileMarks(t *translator, d *yamldoc.Decoder, texts []markT
 		if !m.text.Given() {
 			continue
 		}
-		n, _, ok := t.parse(m.text.Value)
+		n, ok := t.parse(m.text.Value)
 		if ok {
 			c.types = common
 			c.narrow(n, t)
@@ -329,9 +326,9 @@ func (c *compiled) compileMarks(t *translator, d *yamldoc.Decoder, texts []markT
 // checkHavingNames refuses event fields that stand outside an aggregate, where
 // there is no single event to take them from.
 func (c *compiled) checkHavingNames(t *translator, d *yamldoc.Decoder) {
-	probe := newTranslator(c.params, t.lists)
+	probe := newTranslator(c.params, t.lists, newNameTable())
 	probe.aggregates = true
-	n, _, ok := probe.parse(c.Rule.Having.Value)
+	n, ok := probe.parse(c.Rule.Having.Value)
 	if !ok {
 		return
 	}

@@ -22,16 +22,16 @@ func (c *compiled) compileSteps(t *translator, d *yamldoc.Decoder) {
 		if !s.Where.Given() {
 			continue // reported as missing
 		}
-		if n, conf, ok := t.parse(s.Where.Value); ok {
+		if n, ok := t.parse(s.Where.Value); ok {
 			own, relation := splitStep(n, earlier)
 			c.types = common
 			c.narrow(own, t)
 			known = known && c.types != nil
 			types = append(types, c.types...)
-			c.marks = append(c.marks, t.finish(t.cond(own, false), conf, s.Where.Value))
+			c.marks = append(c.marks, t.finish(t.cond(own, false), true, s.Where.Value))
 			st := step{name: s.Name, times: max(s.Times, 1)}
 			if relation != nil {
-				st.relation = c.compileRelation(t, relation, conf, s.Where.Value, earlier)
+				st.relation = c.compileRelation(t, relation, s.Where.Value, earlier)
 				if !c.Ordered {
 					t.failHint(relation, "steps in any order cannot name %s", "each other's fields", "leave out ordered: false, or use group_by")
 				}
@@ -55,12 +55,12 @@ func (c *compiled) compileSteps(t *translator, d *yamldoc.Decoder) {
 
 // compileRelation compiles the part of a step's condition that looks at earlier
 // steps. Its fields are kept in the entries.
-func (c *compiled) compileRelation(t *translator, n ast.Node, conf *config, text string, earlier map[string]bool) *program {
+func (c *compiled) compileRelation(t *translator, n ast.Node, text string, earlier map[string]bool) *program {
 	t.steps = earlier
 	if t.keep == nil {
 		t.keep = map[string]bool{}
 	}
-	p := t.finish(t.cond(n, false), conf, text)
+	p := t.finish(t.cond(n, false), true, text)
 	t.steps = nil
 	return p
 }

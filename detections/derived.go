@@ -114,13 +114,13 @@ func listName(name string) string { return "list:" + name }
 // setLists puts the filled lists that a rule names into the row, as of a time.
 func (e *Engine) setLists(r *ruleState, t int64) {
 	for _, name := range r.filled {
-		e.eval.row[listName(name)] = filledAt{e.filled[name], t}
+		e.eval.row.set(listName(name), filledAt{e.filled[name], t})
 	}
 }
 
 func (e *Engine) setMaybe(r *ruleState) {
 	for _, name := range r.filled {
-		e.eval.row[listName(name)] = maybe{}
+		e.eval.row.set(listName(name), maybe{})
 	}
 }
 
@@ -160,7 +160,7 @@ func (e *Engine) release(r *ruleState, wm int64) {
 	slices.SortFunc(due, func(a, b waiting) int { return cmp.Or(cmp.Compare(a.t, b.t), cmp.Compare(a.ev.ID, b.ev.ID)) })
 	for i := range due {
 		w := &due[i]
-		e.readRow(&w.ev, r.fields)
+		e.eval.row.take(&w.ev)
 		e.setLists(r, w.t)
 		if mask, ok := e.admits(r); ok {
 			e.enter(r, &w.ev, w.t, mask, 0)

@@ -2,7 +2,6 @@ package detections
 
 import (
 	"cmp"
-	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -116,10 +115,22 @@ type Engine struct {
 	eval     evaluator
 	packer   packer
 	stats    Stats
-	entityAt [4]logstream.Path
+	entityAt [4]int // slots of the fields that alerts name as entities
 
 	readsSignals bool
 }
+
+// entityPaths are the fields that alerts name as entities.
+var entityPaths = func() (paths [4]logstream.Path) {
+	for i, f := range [4]string{"ip", "user_id", "client_id", "security_context.ja4"} {
+		p, err := logstream.ParsePath(f)
+		if err != nil {
+			panic(err) // the paths are right above
+		}
+		paths[i] = p
+	}
+	return paths
+}()
 
 // ruleState is a rule with its groups.
 type ruleState struct {
@@ -137,8 +148,7 @@ type ruleState struct {
 
 // typePlan is what to do with events of one type.
 type typePlan struct {
-	rules  []*ruleState
-	fields []field
+	rules []*ruleState
 }
 
 // NewEngine makes an engine for a tenant. The error names parameters that do
@@ -160,14 +170,7 @@ func NewEngine(tenant string, set *RuleSet, opts Options) (*Engine, error) {
 	}
 	e := &Engine{tenant: tenant, opts: opts, log: opts.Logger, dedupe: logstream.NewDedupe(maxRemembered)}
 	e.stats.RuleErrors, e.stats.Shed = map[string]RuleError{}, map[string]map[string]int64{}
-	e.eval = evaluator{row: env{}, agg: env{}, fail: e.ruleFailed}
-	for i, f := range [4]string{"ip", "user_id", "client_id", "security_context.ja4"} {
-		p, err := logstream.ParsePath(f)
-		if err != nil {
-			return nil, fmt.Errorf("parse path %s: %w", f, err)
-		}
-		e.entityAt[i] = p
-	}
+	e.eval = evaluator{fail: e.ruleFailed}
 	if err := e.SetRules(set, opts.Params); err != nil {
 		return nil, err
 	}

@@ -137,15 +137,16 @@ func (ep *episode) alert(c *compiled, tenant string, w *watch, v *evaluator) Ale
 			*to = []string{}
 		}
 	}
-	clear(v.agg)
+	v.agg.clear()
 	for i, acc := range ep.evidence {
-		v.agg[c.aggs[i].name] = acc.value()
+		v.agg.set(c.aggs[i].name, acc.value())
 	}
 	if c.kind == State {
-		v.agg["was"], v.agg["now"] = ep.was, ep.now
+		v.agg.set("was", ep.was)
+		v.agg.set("now", ep.now)
 	}
 	for _, e := range c.evidence {
-		if val, err := e.prog.run(&v.vm, v.agg); err == nil {
+		if val, err := e.prog.value(v.agg); err == nil {
 			a.Evidence[e.name] = val
 		} else {
 			v.fail(c, err)

@@ -16,23 +16,18 @@ func (e *Engine) evaluate(ev *logstream.Event, t int64, late bool, plan *typePla
 		e.stats.Late++
 		behind = e.watermark()
 	}
-	e.readRow(ev, plan.fields)
+	e.eval.row.take(ev)
 	for _, r := range plan.rules {
 		e.consider(r, ev, t, behind)
 	}
+	e.eval.row.take(nil)
 }
 
 // judge gives an event to one rule.
 func (e *Engine) judge(r *ruleState, ev *logstream.Event, t, behind int64) {
-	e.readRow(ev, r.fields)
+	e.eval.row.take(ev)
 	e.consider(r, ev, t, behind)
-}
-
-// readRow puts the fields of an event where expressions look for them.
-func (e *Engine) readRow(ev *logstream.Event, fields []field) {
-	for _, f := range fields {
-		e.eval.row[f.name] = ev.Lookup(f.path)
-	}
+	e.eval.row.take(nil)
 }
 
 // consider sees whether an event counts for a rule, and enters it. Where that
@@ -64,7 +59,7 @@ func (e *Engine) consider(r *ruleState, ev *logstream.Event, t, behind int64) {
 // that it bears, and whether it counts at all.
 func (e *Engine) admits(r *ruleState) (mask uint16, ok bool) {
 	if r.where != nil {
-		ok, err := r.where.holds(&e.eval.vm, e.eval.row)
+		ok, err := r.where.holds(e.eval.row)
 		if err != nil {
 			e.ruleFailed(r.compiled, err)
 		}
@@ -73,7 +68,7 @@ func (e *Engine) admits(r *ruleState) (mask uint16, ok bool) {
 		}
 	}
 	for i, m := range r.marks {
-		holds, err := m.holds(&e.eval.vm, e.eval.row)
+		holds, err := m.holds(e.eval.row)
 		if err != nil {
 			e.ruleFailed(r.compiled, err)
 		}
@@ -86,13 +81,13 @@ func (e *Engine) admits(r *ruleState) (mask uint16, ok bool) {
 
 // enter puts an event that counts for a rule into its group.
 func (e *Engine) enter(r *ruleState, ev *logstream.Event, t int64, mask uint16, behind int64) {
-	key, ok := e.groupKey(r, ev)
+	key, ok := e.groupKey(r)
 	if !ok {
 		return
 	}
 	en := entry{t: t, id: ev.ID, mask: mask, behind: behind}
-	for i, p := range e.entityAt {
-		en.entity[i], _ = ev.LookupString(p)
+	for i, slot := range e.entityAt {
+		en.entity[i] = e.eval.row.text(slot)
 	}
 	if n := len(r.aggs) + len(r.kept); n > 0 {
 		en.vals = make([]any, n)
@@ -111,7 +106,7 @@ func (e *Engine) enter(r *ruleState, ev *logstream.Event, t int64, mask uint16, 
 
 // valueOf evaluates an expression on the event in the row; nil when it fails.
 func (e *Engine) valueOf(r *ruleState, p *program) any {
-	v, err := p.run(&e.eval.vm, e.eval.row)
+	v, err := p.value(e.eval.row)
 	if err != nil {
 		e.ruleFailed(r.compiled, err)
 		return nil
@@ -135,16 +130,10 @@ func keyText(v any) (string, bool) {
 // keySeparator stands between the parts of a key.
 const keySeparator = "\x1f"
 
-func (e *Engine) groupKey(r *ruleState, ev *logstream.Event) (string, bool) {
+func (e *Engine) groupKey(r *ruleState) (string, bool) {
 	var key string
 	for i := range r.group {
-		var v any
-		if g := &r.group[i]; g.expr != nil {
-			v = e.valueOf(r, g.expr)
-		} else {
-			v = ev.Lookup(g.path)
-		}
-		text, ok := keyText(v)
+		text, ok := keyText(e.valueOf(r, r.group[i].value))
 		if !ok && r.MissingKey != "group" {
 			return "", false
 		}

@@ -6,15 +6,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/checker"
 	"github.com/expr-lang/expr/compiler"
 	"github.com/expr-lang/expr/conf"
 	"github.com/expr-lang/expr/file"
-	"github.com/expr-lang/expr/optimizer"
 	"github.com/expr-lang/expr/parser"
-	"github.com/expr-lang/expr/vm"
 
 	"portcullis/internal/diag"
 	"portcullis/internal/yamldoc"
@@ -27,32 +24,44 @@ import (
 // "not" is pushed down to the comparisons, which become calls of functions that
 // know about missing values (functions.go).
 
-// env is what an expression sees: event fields by dotted path, aggregates by
-// number. Missing fields are nil or absent.
-type env = map[string]any
-
 // program is one compiled expression.
 type program struct {
-	code *vm.Program
+	cond condition // nil unless it was compiled as a condition
+	of   operand
 }
 
-func (p *program) run(m *vm.VM, e env) (any, error) { return m.Run(p.code, e) }
-
 // holds runs a condition; anything but true is false.
-func (p *program) holds(m *vm.VM, e env) (bool, error) {
-	v, err := m.Run(p.code, e)
-	b, _ := v.(bool)
-	return b, err
+func (p *program) holds(r *row) (bool, error) {
+	r.err, r.steps = nil, 0
+	ok := p.cond(r)
+	return ok && r.err == nil, r.err
+}
+
+// value runs an expression for its value, which is the caller's; nil when it is
+// missing.
+func (p *program) value(r *row) (any, error) {
+	r.err, r.steps = nil, 0
+	if p.of.named {
+		return r.at(p.of.slot).keep(), nil
+	}
+	d := p.of.get(r)
+	if r.err != nil {
+		return nil, r.err
+	}
+	return d.keep(), nil
 }
 
 // translator rewrites the expressions of one rule.
 type translator struct {
 	params      map[string]any
 	lists       Lists
+	table       *nameTable
+	naive       bool // everything runs on expr's machine, for tests to compare with
 	aggregates  bool // aggregate functions may be used
 	inAggregate bool // in the argument of one
 	inPred      int  // depth of nested predicates
 	temps       int  // names given to first arguments
+	configs     [2]*conf.Config
 
 	fields map[string]logstream.Path // event fields that were named
 	used   map[string]bool           // parameters that were named
@@ -90,8 +99,8 @@ type exprProblem struct {
 	hint string // what to do, optional
 }
 
-func newTranslator(params map[string]any, lists Lists) *translator {
-	return &translator{params: params, lists: lists, fields: map[string]logstream.Path{}, used: map[string]bool{}, named: map[string]bool{}}
+func newTranslator(params map[string]any, lists Lists, table *nameTable) *translator {
+	return &translator{params: params, lists: lists, table: table, fields: map[string]logstream.Path{}, used: map[string]bool{}, named: map[string]bool{}}
 }
 
 func (t *translator) fail(n ast.Node, format string, args ...any) ast.Node {
@@ -106,68 +115,100 @@ func (t *translator) failHint(n ast.Node, format, what, hint string) ast.Node {
 	return out
 }
 
-// config holds what expr must know. Functions that read a clock are disabled:
-// rules know event time only.
-func (t *translator) config() *conf.Config {
-	c := conf.New(map[string]any{})
-	options := []expr.Option{expr.AllowUndefinedVariables(), expr.DisableBuiltin("now"), expr.DisableBuiltin("timezone")}
-	if t.aggregates {
-		// A function of the same name makes the parser leave expr's own count,
-		// sum, … alone. It is never called: aggregate stands a name in for it.
-		for _, name := range aggregateNames() {
-			options = append(options, expr.Function(name, func(...any) (any, error) { return nil, nil }))
-		}
+// check has expr check the types of a rewritten tree.
+func (t *translator) check(n ast.Node, text string) bool {
+	if len(t.problems) > 0 {
+		return false
 	}
-	for name, f := range functions {
-		options = append(options, expr.Function(name, f.call, f.types...))
+	if _, err := checker.Check(&parser.Tree{Node: n, Source: file.NewSource(text)}, t.config()); err != nil {
+		t.problems = append(t.problems, problemOf(err))
 	}
-	for _, o := range options {
-		o(c)
-	}
-	for name := range c.Disabled {
-		delete(c.Builtins, name)
-	}
-	return c
+	return len(t.problems) == 0
 }
 
-// finish checks and compiles a rewritten tree.
-func (t *translator) finish(n ast.Node, c *conf.Config, text string) *program {
+// finish checks a rewritten tree and makes closures of it.
+func (t *translator) finish(n ast.Node, isCondition bool, text string) *program {
+	if !t.check(n, text) {
+		return nil
+	}
+	b := binder{t: t, text: text}
+	p := &program{}
+	switch {
+	case t.naive:
+		p.of = b.leaf(n)
+		p.cond = func(r *row) bool { d := p.of.get(r); return d.kind == boolValue && d.num == 1 }
+	case isCondition:
+		p.cond = b.condition(n)
+		p.of.get = func(r *row) datum { return truthOf(p.cond(r)) }
+	default:
+		p.of = b.operand(n)
+	}
 	if len(t.problems) > 0 {
 		return nil
 	}
+	return p
+}
+
+// leaf compiles n for expr's machine; nil when it cannot, which is reported.
+func (t *translator) leaf(n ast.Node, text string) *leaf {
+	c := t.config()
 	tree := &parser.Tree{Node: n, Source: file.NewSource(text)}
-	if _, err := checker.Check(tree, c); err != nil {
-		t.problems = append(t.problems, problemOf(err))
-		return nil
+	l := &leaf{}
+	for _, name := range namesIn(n) {
+		l.names = append(l.names, leafName{name, t.slotOf(name)})
 	}
-	if err := optimizer.Optimize(&tree.Node, c); err != nil {
-		t.problems = append(t.problems, problemOf(err))
-		return nil
+	_, err := checker.Check(tree, c)
+	if err == nil {
+		l.code, err = compiler.Compile(tree, c)
 	}
-	code, err := compiler.Compile(tree, c)
 	if err != nil {
 		t.problems = append(t.problems, problemOf(err))
 		return nil
 	}
-	return &program{code: code}
+	return l
+}
+
+// slotOf returns the number of a name in a rewritten expression.
+func (t *translator) slotOf(name string) int {
+	if p, ok := t.fields[name]; ok {
+		return t.table.field(p)
+	}
+	return t.table.other(name)
+}
+
+// namesIn lists the names that n reads.
+func namesIn(n ast.Node) []string {
+	found := &nameVisitor{}
+	ast.Walk(&n, found)
+	slices.Sort(found.names)
+	return slices.Compact(found.names)
+}
+
+type nameVisitor struct{ names []string }
+
+// Visit is for package ast.
+func (v *nameVisitor) Visit(n *ast.Node) {
+	if id, ok := (*n).(*ast.IdentifierNode); ok && !strings.HasPrefix(id.Value, "__") && !strings.HasPrefix(id.Value, firstPrefix) && id.Value != rowName {
+		v.names = append(v.names, id.Value)
+	}
 }
 
 // condition compiles an expression that is true or not.
 func (t *translator) condition(text string) *program {
-	n, c, ok := t.parse(text)
+	n, ok := t.parse(text)
 	if !ok {
 		return nil
 	}
-	return t.finish(t.cond(n, false), c, text)
+	return t.finish(t.cond(n, false), true, text)
 }
 
 // operand compiles an expression for its value.
 func (t *translator) operand(text string) *program {
-	n, c, ok := t.parse(text)
+	n, ok := t.parse(text)
 	if !ok {
 		return nil
 	}
-	return t.finish(t.value(n), c, text)
+	return t.finish(t.value(n), false, text)
 }
 
 // report moves the collected problems to their places in the rule file.
@@ -343,12 +384,12 @@ func (t *translator) builtin(n *ast.BuiltinNode) ast.Node {
 		return at(n, out)
 	}
 	if overCollection {
-		out.Arguments[0] = call("__elements", out.Arguments[0])
+		out.Arguments[0] = call("__elements", &ast.IdentifierNode{Value: rowName}, out.Arguments[0])
 		return at(n, out)
 	}
 	// Under a name: written twice, nested calls would double at every level.
 	t.temps++
-	first := &ast.IdentifierNode{Value: fmt.Sprintf("first:%d", t.temps)}
+	first := &ast.IdentifierNode{Value: fmt.Sprint(firstPrefix, t.temps)}
 	value := out.Arguments[0]
 	out.Arguments[0] = first
 	return at(n, &ast.VariableDeclaratorNode{Name: first.Value, Value: value, Expr: &ast.ConditionalNode{
@@ -356,6 +397,9 @@ func (t *translator) builtin(n *ast.BuiltinNode) ast.Node {
 		Exp1: &ast.NilNode{}, Exp2: at(n, call("__plain", at(n, out))),
 	}})
 }
+
+// firstPrefix begins the names of first arguments.
+const firstPrefix = "first:"
 
 // comparisons maps an operator to the function for it and for its negation.
 var comparisons = map[string][2]string{

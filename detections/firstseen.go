@@ -92,15 +92,15 @@ func (f *firstSeen) holds(e *entry, v *evaluator) bool {
 	if f.c.having == nil {
 		return true
 	}
-	clear(v.agg)
+	v.agg.clear()
 	if p, ok := f.c.placeOf(e); ok && f.prev != nil {
 		km := distanceKM(f.prev.lat, f.prev.lon, p.lat, p.lon)
-		v.agg[nameTravelKM] = km
-		v.agg[nameTravelHours] = math.Abs(float64(p.t-f.prev.t)) / 3_600_000
+		v.agg.set(nameTravelKM, km)
+		v.agg.set(nameTravelHours, math.Abs(float64(p.t-f.prev.t))/3_600_000)
 		// A minute at least: two events of one second are not at the speed of light.
-		v.agg[nameTravelKMH] = km / max(math.Abs(float64(p.t-f.prev.t))/3_600_000, 1.0/60)
+		v.agg.set(nameTravelKMH, km/max(math.Abs(float64(p.t-f.prev.t))/3_600_000, 1.0/60))
 	}
-	ok, err := f.c.having.holds(&v.vm, v.agg)
+	ok, err := f.c.having.holds(v.agg)
 	if err != nil {
 		v.fail(f.c, err)
 	}

@@ -38,7 +38,7 @@ var functions = map[string]function{
 	"__true":         {call: func(a ...any) (any, error) { b, ok := a[0].(bool); return ok && b, nil }, types: []any{new(func(any) bool)}},
 	"__false":        {call: func(a ...any) (any, error) { b, ok := a[0].(bool); return ok && !b, nil }, types: []any{new(func(any) bool)}},
 	"__member":       {call: func(a ...any) (any, error) { return member(a[0], a[1]), nil }, types: []any{new(func(any, any) any)}},
-	"__elements":     {call: func(a ...any) (any, error) { return elements(a[0]), nil }, types: []any{new(func(any) []any)}},
+	"__elements":     {call: func(a ...any) (any, error) { return elements(a[0], a[1]) }, types: []any{new(func(any, any) []any)}},
 	"__plain":        {call: func(a ...any) (any, error) { return plain(a[0]), nil }, types: []any{new(func(any) any)}},
 	"__arith":        {call: func(a ...any) (any, error) { return arithmetic(a[0].(string), a[1], a[2]) }, types: []any{new(func(string, any, any) any)}},
 }
@@ -190,9 +190,13 @@ func member(of, key any) any {
 	return nil
 }
 
-func elements(v any) []any {
+// elements are what a predicate walks; each walk is charged to the row's run.
+func elements(r, v any) ([]any, error) {
 	l, _ := v.([]any)
-	return l
+	if row, ok := r.(*row); ok && !row.spend(len(l)) {
+		return nil, row.err
+	}
+	return l, nil
 }
 
 // plain turns what expr's functions return into what events hold.
@@ -223,7 +227,14 @@ func arithmetic(op string, a, b any) (any, error) {
 	if !ok1 || !ok2 {
 		return nil, fmt.Errorf("%T %s %T: numbers are needed", a, op, b)
 	}
-	var z float64
+	if z, ok := calculate(op, x, y); ok {
+		return z, nil
+	}
+	return nil, nil
+}
+
+// calculate is false when what comes out is no number.
+func calculate(op string, x, y float64) (z float64, ok bool) {
 	switch op {
 	case "+":
 		z = x + y
@@ -233,7 +244,7 @@ func arithmetic(op string, a, b any) (any, error) {
 		z = x * y
 	case "/":
 		if y == 0 {
-			return nil, nil // a ratio of nothing is missing
+			return 0, false // a ratio of nothing is missing
 		}
 		z = x / y
 	case "%":
@@ -244,7 +255,7 @@ func arithmetic(op string, a, b any) (any, error) {
 	// What is no number is missing, and so is what grew past all numbers:
 	// neither can be written as JSON. Infinite operands are bounds (see possible).
 	if math.IsNaN(z) || math.IsInf(z, 0) && !math.IsInf(x, 0) && !math.IsInf(y, 0) {
-		return nil, nil
+		return 0, false
 	}
-	return z, nil
+	return z, true
 }

@@ -136,10 +136,10 @@ func (g *group) possible(c *compiled, v *evaluator) bool {
 // boundHolds evaluates having with every aggregate at or past what it can be
 // over any part of entries that hold so many values for it.
 func (c *compiled) boundHolds(v *evaluator, present func(i int) int) bool {
-	clear(v.agg)
+	v.agg.clear()
 	for i := range c.nHaving {
-		v.agg[c.aggs[i].name] = c.aggs[i].bound(present(i))
+		v.agg.set(c.aggs[i].name, c.aggs[i].bound(present(i)))
 	}
-	ok, err := c.having.holds(&v.vm, v.agg)
+	ok, err := c.having.holds(v.agg)
 	return ok || err != nil
 }

@@ -130,7 +130,7 @@ func loadRule(src *diag.Source, doc *yaml.Node, lists Lists) (*Rule, diag.Proble
 	d.Decode(doc, r, "")
 	if r.node.Kind == yaml.MappingNode {
 		r.check(d)
-		compile(r, nil, lists, d)
+		compile(r, nil, lists, newNameTable(), d)
 	}
 	for i := range d.Problems {
 		p := &d.Problems[i]

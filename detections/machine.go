@@ -2,16 +2,13 @@ package detections
 
 import (
 	"math"
-
-	"github.com/expr-lang/expr/vm"
 )
 
 // evaluator runs programs with buffers that are kept between runs. It belongs
 // to one engine and is not safe for concurrent use.
 type evaluator struct {
-	vm   vm.VM
-	row  env // fields of the present event
-	agg  env // aggregates by name, and what a kind of rule adds to them
+	row  *row // fields of the present event
+	agg  *row // aggregates by name, and what a kind of rule adds to them
 	fail func(c *compiled, err error)
 }
 

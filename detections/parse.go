@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/conf"
 	"github.com/expr-lang/expr/file"
@@ -21,9 +22,6 @@ const (
 	maxExpression = 16 << 10
 	maxPredicates = 3
 )
-
-// config is what expr must know to read an expression.
-type config = conf.Config
 
 // eachMark stands for [*] while expr reads an expression: letters, as many as
 // there were characters, so that places stay right.
@@ -101,32 +99,67 @@ func markEach(text string) string {
 	return out.String()
 }
 
+// config holds what expr must know, made once for each of the two states of
+// aggregates. Functions that read a clock are disabled: rules know event time
+// only.
+func (t *translator) config() *conf.Config {
+	known := &t.configs[0]
+	if t.aggregates {
+		known = &t.configs[1]
+	}
+	if *known == nil {
+		*known = newConfig(t.aggregates)
+	}
+	return *known
+}
+
+func newConfig(aggregates bool) *conf.Config {
+	c := conf.New(map[string]any{})
+	options := []expr.Option{expr.AllowUndefinedVariables(), expr.DisableBuiltin("now"), expr.DisableBuiltin("timezone")}
+	if aggregates {
+		// A function of the same name makes the parser leave expr's own count,
+		// sum, … alone. It is never called: aggregate stands a name in for it.
+		for _, name := range aggregateNames() {
+			options = append(options, expr.Function(name, func(...any) (any, error) { return nil, nil }))
+		}
+	}
+	for name, f := range functions {
+		options = append(options, expr.Function(name, f.call, f.types...))
+	}
+	for _, o := range options {
+		o(c)
+	}
+	for name := range c.Disabled {
+		delete(c.Builtins, name)
+	}
+	return c
+}
+
 // parse reads an expression and reports what is wrong with its syntax.
-func (t *translator) parse(text string) (ast.Node, *conf.Config, bool) {
+func (t *translator) parse(text string) (ast.Node, bool) {
 	if len(text) > maxExpression {
 		t.problems = append(t.problems, exprProblem{msg: fmt.Sprintf("is longer than %d characters", maxExpression)})
-		return nil, nil, false
+		return nil, false
 	}
-	c := t.config()
-	tree, err := parser.ParseWithConfig(markEach(text), c)
+	tree, err := parser.ParseWithConfig(markEach(text), t.config())
 	if err != nil {
 		if !t.aggregates {
 			// count() and others mean something else to expr: see whether they were meant.
-			probe := newTranslator(t.params, t.lists)
+			probe := newTranslator(t.params, t.lists, newNameTable())
 			probe.aggregates = true
-			if n, _, ok := probe.parse(text); ok {
+			if n, ok := probe.parse(text); ok {
 				probe.aggregates = false
 				probe.value(n)
 				if len(probe.problems) > 0 {
 					t.problems = append(t.problems, probe.problems...)
-					return nil, nil, false
+					return nil, false
 				}
 			}
 		}
 		t.problems = append(t.problems, problemOf(err))
-		return nil, nil, false
+		return nil, false
 	}
-	return tree.Node, c, true
+	return tree.Node, true
 }
 
 func problemOf(err error) exprProblem {

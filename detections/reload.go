@@ -23,10 +23,15 @@ func (e *Engine) SetRules(set *RuleSet, params map[string]map[string]any) error 
 		old[r.ID] = r
 	}
 	var rules []*ruleState
+	table := newNameTable()
+	var entity [4]int
+	for i, p := range entityPaths {
+		entity[i] = table.field(p)
+	}
 	kept := map[*ruleState]*ruleState{}
 	for i, r := range set.Rules {
 		d := &yamldoc.Decoder{Src: r.src}
-		c := compile(r, params[r.ID], set.lists, d)
+		c := compile(r, params[r.ID], set.lists, table, d)
 		if err := d.Problems.Err(); err != nil {
 			return err
 		}
@@ -36,10 +41,13 @@ func (e *Engine) SetRules(set *RuleSet, params map[string]map[string]any) error 
 			st.bytes, st.words, st.gone = was.bytes, was.words, was.gone
 			kept[was] = st
 		}
-		c.coldLimit = c.findColdLimit(&e.eval)
 		rules = append(rules, st)
 	}
-	e.rules = rules
+	e.rules, e.entityAt = rules, entity
+	e.eval.row, e.eval.agg = newRow(table), newRow(table)
+	for _, r := range rules {
+		r.coldLimit = r.findColdLimit(&e.eval)
+	}
 	e.index()
 	e.arrange()
 	e.moveWatches(kept)
@@ -182,9 +190,4 @@ func (e *Engine) arrange() {
 
 func (p *typePlan) add(r *ruleState) {
 	p.rules = append(p.rules, r)
-	for _, f := range r.fields {
-		if !slices.ContainsFunc(p.fields, func(g field) bool { return g.name == f.name }) {
-			p.fields = append(p.fields, f)
-		}
-	}
 }

@@ -121,17 +121,17 @@ func (s *sequence) agrees(step *step, c *chain, e *entry, v *evaluator) bool {
 	if step.relation == nil {
 		return true
 	}
-	clear(v.agg)
+	v.agg.clear()
 	kept := s.c.keptOf(e)
 	for i, f := range s.c.kept {
-		v.agg[f.name] = kept[i]
+		v.agg.set(f.name, kept[i])
 		for k, values := range c.carry {
 			if values != nil && k < c.step {
-				v.agg[s.c.steps[k].name+"."+f.name] = values[i]
+				v.agg.set(s.c.steps[k].name+"."+f.name, values[i])
 			}
 		}
 	}
-	ok, err := step.relation.holds(&v.vm, v.agg)
+	ok, err := step.relation.holds(v.agg)
 	if err != nil {
 		v.fail(s.c, err)
 	}

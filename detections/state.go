@@ -60,9 +60,10 @@ func (s *state) set(e *entry, v *evaluator, visit func(outcome)) {
 }
 
 func (s *state) holds(was, now any, v *evaluator) bool {
-	clear(v.agg)
-	v.agg["was"], v.agg["now"] = was, now
-	ok, err := s.c.when.holds(&v.vm, v.agg)
+	v.agg.clear()
+	v.agg.set("was", was)
+	v.agg.set("now", now)
+	ok, err := s.c.when.holds(v.agg)
 	if err != nil {
 		v.fail(s.c, err)
 	}

@@ -65,7 +65,7 @@ func (m *window) holds(entries []entry, end int64, v *evaluator) bool {
 	if m.c.having == nil {
 		return true
 	}
-	clear(v.agg)
+	v.agg.clear()
 	for i, acc := range m.sums {
 		if acc == nil {
 			acc = aggregateFuncs[m.c.aggs[i].fn].make()
@@ -73,13 +73,13 @@ func (m *window) holds(entries []entry, end int64, v *evaluator) bool {
 				entries[k].addTo(acc, i)
 			}
 		}
-		v.agg[m.c.aggs[i].name] = acc.value()
+		v.agg.set(m.c.aggs[i].name, acc.value())
 	}
 	for i, h := range m.past {
 		b := &m.c.baselines[i]
 		b.put(v.agg, h, m.c.aggs[b.agg].name, end)
 	}
-	ok, err := m.c.having.holds(&v.vm, v.agg)
+	ok, err := m.c.having.holds(v.agg)
 	if err != nil {
 		v.fail(m.c, err)
 	}
