@@ -36,7 +36,6 @@ type Entities struct {
 	UserID   []string `json:"user_id"`
 	ClientID []string `json:"client_id"`
 	JA4      []string `json:"ja4"`
-	FamilyID []string `json:"family_id,omitempty"` // of refresh tokens
 }
 
 // Fold says what makes an alert part of an incident of its campaign.

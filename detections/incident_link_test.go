@@ -61,7 +61,7 @@ func TestAlertsOfOneVictimEachFoldOnlyByWhatTheyShare(t *testing.T) {
 			a: func(a *detections.Alert) { a.Entities.UserID = []string{"auth0|1"} },
 			b: func(a *detections.Alert) { a.Group = map[string]string{"user_id": "auth0|1"} }},
 		"a token family": {one: true,
-			a: func(a *detections.Alert) { a.Entities.FamilyID = []string{"f1"} },
+			a: func(a *detections.Alert) { a.Group = map[string]string{"details.familyId": "f1"} },
 			b: func(a *detections.Alert) { a.Group = map[string]string{"details.familyId": "f1"} }},
 		"a client alone": {
 			a: func(a *detections.Alert) { a.Entities.ClientID = []string{"app"} }, b: func(a *detections.Alert) { a.Entities.ClientID = []string{"app"} }},
