@@ -124,7 +124,7 @@ quiet: 5m
 evidence: {rules: values(rule)}
 `
 
-func kindEvents(t *testing.T, rng *rand.Rand, n int) []stamped {
+func kindEvents(t testing.TB, rng *rand.Rand, n int) []stamped {
 	t.Helper()
 	base := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	var out []stamped

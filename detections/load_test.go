@@ -230,6 +230,7 @@ func TestDeepAndLongExpressionsCompileQuickly(t *testing.T) {
 
 func FuzzRule(f *testing.F) {
 	f.Add(orderRules)
+	f.Add(everyKind)
 	f.Add(rule(`where: type == "s"`, "tests:", "- name: x", "  events: ['5 x {type: \"{i%0}\"} over 3m from 0s', {at: 5m, type: s}]", "  alerts: []"))
 	f.Fuzz(func(t *testing.T, text string) {
 		set, _ := detections.Load([]detections.File{{Name: "r.yaml", Data: []byte(text)}}, testLists)

@@ -2,6 +2,7 @@ package detections_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"math/rand/v2"
 	"slices"
@@ -132,18 +133,37 @@ func TestARuleThatChangedBeginsAnewAfterARestore(t *testing.T) {
 }
 
 func FuzzRestore(f *testing.F) {
-	set, err := detections.Load([]detections.File{{Name: "order.yaml", Data: []byte(orderRules)}}, nil)
+	set, err := detections.Load([]detections.File{{Name: "kinds.yaml", Data: []byte(everyKind)}}, nil)
 	require.NoError(f, err)
-	e, err := detections.NewEngine("acme", set, detections.Options{})
+	e, err := detections.NewEngine("acme", set, detections.Options{Ahead: true})
 	require.NoError(f, err)
-	data, err := e.Snapshot()
-	require.NoError(f, err)
-	f.Add(data)
+	events := kindEvents(f, rand.New(rand.NewPCG(1, 1)), 120)
+	for i := range events {
+		if i%40 == 0 {
+			f.Add(snapshotBody(f, e))
+		}
+		e.Ingest(&events[i].ev)
+	}
+	f.Add(snapshotBody(f, e))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		e, err := detections.NewEngine("acme", set, detections.Options{})
 		require.NoError(t, err)
 		if detections.RestoreUnchecked(e, data) == nil {
 			e.Finish() // whatever was taken in must not bring the engine down
+			for i := range events {
+				e.Ingest(&events[i].ev)
+			}
+			e.Finish()
 		}
 	})
+}
+
+// snapshotBody is what stands behind the checksum.
+func snapshotBody(tb testing.TB, e *detections.Engine) []byte {
+	tb.Helper()
+	data, err := e.Snapshot()
+	require.NoError(tb, err)
+	_, rest, ok := bytes.Cut(data, []byte("\n"))
+	require.True(tb, ok)
+	return rest[sha256.Size:]
 }
