@@ -28,6 +28,7 @@ type DeadLetter struct {
 	max   int64
 	full  bool
 	count int64
+	lost  int64 // of these not written
 }
 
 // OpenDeadLetter opens the file at path, or creates it, to append.
@@ -97,13 +98,16 @@ func (d *DeadLetter) Write(r Reject) error {
 	defer d.mu.Unlock()
 	d.count++
 	if d.full {
+		d.lost++
 		return nil
 	}
 	if d.size+int64(len(line)) > d.max {
 		d.full = true
+		d.lost++
 		return ErrDeadLetterFull
 	}
 	if err := d.append(line); err != nil {
+		d.lost++
 		return fmt.Errorf("write dead letter: %w", err)
 	}
 	return nil
@@ -120,6 +124,13 @@ func (d *DeadLetter) Count() int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.count
+}
+
+// Lost returns how many of these are not in the file, as it was full or could not be written.
+func (d *DeadLetter) Lost() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.lost
 }
 
 // Close syncs and closes the file.

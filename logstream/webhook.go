@@ -135,6 +135,9 @@ func NewWebhook(source string, secrets []string, deliver Deliver, opts WebhookOp
 // Stats returns the counts so far.
 func (w *Webhook) Stats() WebhookStats { return w.count.read() }
 
+// Waiting is how many requests are being read or wait for Deliver.
+func (w *Webhook) Waiting() int { return len(w.places) }
+
 // An outcome is what a request is answered with.
 type outcome struct {
 	code  int

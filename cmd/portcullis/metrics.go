@@ -34,12 +34,15 @@ var (
 	mSnapshots  = desc("snapshot_total", "Snapshots of the engine taken.", "tenant")
 	mSnapBytes  = desc("snapshot_size_bytes", "Size of the latest snapshot.", "tenant")
 	mWebhook    = desc("webhook_requests_total", "Requests of the log stream, by what was answered.", "tenant", "answer")
+	mWaiting    = desc("webhook_waiting", "Requests of the log stream that are being read or wait to be journaled.", "tenant")
 	mNobodys    = desc("webhook_unknown_tokens_total", "Requests to the paths that webhooks share whose token was no tenant's.")
 	mUnreadable = desc("unreadable_total", "Entries kept in the dead letter.")
+	mLost       = desc("unreadable_not_kept_total", "Of these, not in the dead letter: it was full, or could not be written.")
 	mVerdict    = desc("feed_verdict", "0 clear, 1 degraded, 2 blind.", "tenant", "source")
 	mLag        = desc("feed_lag_seconds", "How far what arrives is behind.", "tenant", "source")
 	mRate       = desc("feed_events_per_minute", "Events a minute over the last five minutes.", "tenant", "source")
 	mUsual      = desc("feed_usual_events_per_minute", "Events a minute usual at this hour of the week; 0 until learned.", "tenant", "source")
+	mGaps       = desc("feed_gaps_total", "Gaps in what the poll has read.", "tenant")
 	mWatermark  = desc("engine_watermark_seconds", "Event time up to which all is settled, as Unix time.", "tenant")
 	mLate       = desc("engine_late_events_total", "Events behind the watermark.", "tenant")
 	mFuture     = desc("engine_future_events_total", "Events set aside: stamped in the future.", "tenant")
@@ -49,8 +52,10 @@ var (
 	mShed       = desc("engine_shed_total", "What a rule let go because a bound was reached.", "tenant", "rule", "what")
 	mGroups     = desc("engine_groups", "Groups of events that a rule keeps.", "tenant", "rule")
 	mStateBytes = desc("engine_state_bytes", "About what a rule keeps, in bytes.", "tenant", "rule")
+	mUnanswered = desc("responses_waiting", "Alerts with a change that the responder has not kept yet.", "tenant")
 	mStore      = desc("store_bytes", "Size of a stream of the store.", "stream")
 	mStoreMsgs  = desc("store_messages", "Messages in a stream of the store.", "stream")
+	mFailures   = desc("tenant_failures_total", "Times that a tenant's guarding ended in a failure and began anew.", "tenant")
 	mReady      = desc("tenant_guarded", "1 while the tenant is guarded, 0 while it recovers.", "tenant")
 )
 
@@ -66,12 +71,17 @@ func (m metrics) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	counter(mUnreadable, float64(m.d.letters.Count()))
+	counter(mLost, float64(m.d.letters.Lost()))
 	if m.d.shared != nil {
 		counter(mNobodys, float64(m.d.shared.Refused()))
 	}
 	for _, t := range m.d.tenants {
 		in := t.current.Load()
 		gauge(mReady, oneIf(in != nil), t.name)
+		counter(mFailures, float64(t.failures.Load()), t.name)
+		if t.poll != nil {
+			counter(mGaps, float64(t.gaps.Load()), t.name)
+		}
 		h := t.health(m.d.opts.now())
 		for _, s := range h.Sources {
 			gauge(mVerdict, float64(severityOf[s.Verdict]), t.name, s.Source)
@@ -80,6 +90,7 @@ func (m metrics) Collect(ch chan<- prometheus.Metric) {
 			gauge(mUsual, s.Usual, t.name, s.Source)
 		}
 		if t.webhook != nil {
+			gauge(mWaiting, float64(t.webhook.Waiting()), t.name)
 			for answer, n := range webhookAnswers(t.webhook.Stats()) {
 				counter(mWebhook, float64(n), t.name, answer)
 			}
@@ -88,6 +99,7 @@ func (m metrics) Collect(ch chan<- prometheus.Metric) {
 			continue
 		}
 		gauge(mQueue, float64(len(in.queue)), t.name)
+		gauge(mUnanswered, float64(in.life.unanswered.length()), t.name)
 		gauge(mFailing, oneIf(in.trouble.Load() != nil), t.name)
 		s := in.stats.Load()
 		if s == nil {

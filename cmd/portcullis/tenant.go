@@ -35,6 +35,9 @@ type tenant struct {
 	current  atomic.Pointer[intake]            // nil between lives
 	feed     feedState
 
+	gaps     atomic.Int64 // told by the poll
+	failures atomic.Int64 // lives that ended in one
+
 	streamNote atomic.Pointer[string] // what of the log stream cannot be seen, and why; nil before it was asked for
 }
 
@@ -87,6 +90,7 @@ func (t *tenant) newPoll(p *config.Poll) (err error) {
 		Every: every, Start: p.Start, Retention: p.Retention, IndexLag: t.daemon.opts.indexLag, Reject: t.reject,
 		Status: m.Status, Gap: func(g logstream.Gap) {
 			t.log.Warn("log entries may have been missed", "from", g.From, "to", g.To, "reason", g.Reason)
+			t.gaps.Add(1)
 			m.Gap(g)
 		},
 		Logger: t.log, Now: t.daemon.opts.now,
@@ -137,6 +141,7 @@ func (t *tenant) guard(ctx context.Context) error {
 		if time.Since(began) > lastRest {
 			rest = firstRest
 		}
+		t.failures.Add(1)
 		t.log.Error("tenant not guarded: recovering soon", "err", err, "wait", rest)
 		select {
 		case <-ctx.Done():

@@ -65,6 +65,13 @@ func (u *unanswered) kept(a detections.Alert) {
 	u.waiting[a.ID] = w
 }
 
+// length is how many alerts have a change that waits.
+func (u *unanswered) length() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.waiting)
+}
+
 // storedAlert is an alert as stores and snapshots hold it: with its title.
 type storedAlert struct {
 	detections.Alert
