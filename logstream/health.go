@@ -81,6 +81,7 @@ type FeedMonitor struct {
 	failing pollFailure
 	stream  streamState
 	lags    ring[lagReading]
+	aheads  ring[lagReading] // how far events are stamped after they arrived
 	minutes ring[minuteCount]
 	resumed bool // restored, and not called since
 }
@@ -144,6 +145,9 @@ func (m *FeedMonitor) Observe(b Batch, arrived time.Time) {
 	for i := range b.Events {
 		e := &b.Events[i]
 		at := arrived
+		if e.Clock != Unknown {
+			m.aheads.put(lagReading{arrived, e.Time.Sub(arrived)}, lagReadings)
+		}
 		if e.Clock != Unknown && e.Time.Before(arrived.Add(clockSkew)) {
 			at = e.Time
 			if at.After(s.LastEvent) {
@@ -184,6 +188,9 @@ func (m *FeedMonitor) readLag(arrived, of time.Time) {
 // tick lets time pass up to now.
 func (m *FeedMonitor) tick(now time.Time) {
 	s := &m.state
+	if s.Clock.Sub(now) > clockSkew {
+		m.setBack(now)
+	}
 	// Time in which nobody watched is no silence; it shows as a gap, if at all.
 	if s.Watched.IsZero() || m.resumed && now.Sub(s.Clock) > m.opts.Silence {
 		s.Watched = now

@@ -40,6 +40,13 @@ func (m *FeedMonitor) findings(now time.Time) (all []finding) {
 		add(v, "reading the logs fails for %s: %s", since(now.Sub(from)), m.failing.reason)
 	}
 
+	if ahead, ok := m.ahead(now); ok {
+		v, then := Degraded, ""
+		if ahead > setAsideAfter {
+			v, then = Blind, "; what comes is set aside and not evaluated"
+		}
+		add(v, "events are stamped %s ahead of this machine's clock: set it right%s", since(ahead), then)
+	}
 	if lag, n := m.lag(now); n > 0 {
 		switch {
 		case lag > m.opts.LagBlind && n >= lagEvidence:

@@ -59,7 +59,7 @@ func (m *FeedMonitor) UnmarshalBinary(b []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.state, m.resumed = s, true
-	m.lags, m.minutes = ring[lagReading]{}, ring[minuteCount]{}
+	m.lags, m.aheads, m.minutes = ring[lagReading]{}, ring[lagReading]{}, ring[minuteCount]{}
 	return nil
 }
 

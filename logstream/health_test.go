@@ -251,3 +251,52 @@ func TestFeedHealthRefusesDamagedState(t *testing.T) {
 		})
 	}
 }
+
+func TestFeedHealthTellsAClockThatIsWrong(t *testing.T) {
+	h := newHistory(t)
+	h.traffic(10*time.Minute, 5)
+	require.Equal(t, Clear, h.verdict().Verdict)
+
+	h.events(1, "s", "ann@example.com", -time.Hour)
+	require.Equal(t, Clear, h.verdict().Verdict, "one wrong stamp is none of the clock's")
+
+	// The clock goes 8 minutes slow, then an hour; events are stamped as before.
+	for _, c := range []struct {
+		slow    time.Duration
+		verdict Verdict
+		says    string
+	}{{8 * time.Minute, Degraded, "8 min ahead of this machine's clock: set it right"}, {time.Hour, Blind, "set aside and not evaluated"}} {
+		right := h.now
+		h.wait(-c.slow)
+		for range 5 {
+			h.events(1, "s", "ann@example.com", -c.slow)
+		}
+		got := h.verdict()
+		require.Equal(t, c.verdict, got.Verdict, got.Reasons)
+		require.Contains(t, strings.Join(got.Reasons, "; "), c.says)
+		h.now = right
+		h.traffic(35*time.Minute, 5)
+		require.Equal(t, Clear, h.verdict().Verdict, h.verdict().Reasons)
+	}
+}
+
+func TestFeedHealthGoesOnAfterTheClockWasAhead(t *testing.T) {
+	h := newHistory(t)
+	h.traffic(10*time.Minute, 5)
+	h.wait(6 * time.Hour)
+	for range 5 {
+		h.events(1, "s", "ann@example.com", 6*time.Hour)
+	}
+	require.Equal(t, Blind, h.verdict().Verdict, "all that comes looks old")
+
+	h.wait(-6 * time.Hour)
+	h.traffic(time.Minute, 5)
+	got := h.verdict()
+	require.Equal(t, Clear, got.Verdict, got.Reasons)
+	require.False(t, got.Since.After(h.now), got.Since)
+	require.False(t, got.LastArrival.After(h.now), got.LastArrival)
+	h.wait(40 * time.Minute)
+	require.Equal(t, Degraded, h.verdict().Verdict, "a silence is told before the six hours are over again")
+	h.traffic(20*time.Minute, 5)
+	require.Equal(t, Clear, h.verdict().Verdict, h.verdict().Reasons)
+}

@@ -22,6 +22,7 @@ var layout = map[string][]string{
 	"internal/diag":      {},
 	"internal/yamldoc":   {"internal/diag"},
 	"internal/auth0":     {},
+	"internal/faultdisk": {},
 	"internal/httpapi":   {},
 	"internal/journal":   {},
 	"internal/schemagen": {},

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"portcullis/internal/faultdisk"
 )
 
 // writes are the operations that need the disk; each writes enough to come to its end.
@@ -87,14 +89,14 @@ func TestADiskThatIsFullOrReadOnlyIsSaidAndOvercome(t *testing.T) {
 		// readable tells whether the server still reads; it ends all work where permission is denied.
 		readable bool
 	}{
-		"full":      {fill, ErrFull, "free at least", true},
-		"read-only": {freeze, ErrReadOnlyStore, "writable", false},
+		"full":      {faultdisk.Fill, ErrFull, "free at least", true},
+		"read-only": {faultdisk.Freeze, ErrReadOnlyStore, "writable", false},
 	}
 	for state, disk := range states {
 		for name, write := range writes {
 			t.Run(state+" during "+name, func(t *testing.T) {
 				t.Parallel()
-				dir := smallDisk(t, "48")
+				dir := faultdisk.Small(t, "48")
 				j := open(t, Options{Dir: dir})
 				j.mendEvery = 100 * time.Millisecond
 				_, err := j.AppendDeed(t.Context(), "acme", "", "before")
@@ -146,7 +148,7 @@ func TestADiskThatIsFullOrReadOnlyIsSaidAndOvercome(t *testing.T) {
 }
 
 func TestWritersAtOnceLoseNothingWhileTheDiskIsFull(t *testing.T) {
-	dir := smallDisk(t, "64")
+	dir := faultdisk.Small(t, "64")
 	j := open(t, Options{Dir: dir})
 	j.mendEvery = 0 // it is restarted in the middle of everything
 	var acknowledged [4]atomic.Int64
@@ -191,7 +193,7 @@ func TestWritersAtOnceLoseNothingWhileTheDiskIsFull(t *testing.T) {
 		}
 	}
 	require.Eventually(t, all(20), 10*time.Second, 10*time.Millisecond)
-	empty := fill(t, dir)
+	empty := faultdisk.Fill(t, dir)
 	require.Eventually(t, func() bool { return refused.Load() > 50 }, 10*time.Second, 10*time.Millisecond)
 	empty()
 	require.Eventually(t, all(20), 10*time.Second, 10*time.Millisecond)
@@ -211,20 +213,20 @@ func TestWritersAtOnceLoseNothingWhileTheDiskIsFull(t *testing.T) {
 }
 
 func TestADiskThatIsFullOrReadOnlyAtTheStartIsNamed(t *testing.T) {
-	dir := smallDisk(t, "16")
+	dir := faultdisk.Small(t, "16")
 	j := open(t, Options{Dir: dir})
 	_, err := j.AppendDeed(t.Context(), "acme", "", "before")
 	require.NoError(t, err)
 	require.NoError(t, j.Close())
 
-	remount(t, dir, syscall.MS_RDONLY)
+	faultdisk.Remount(t, dir, syscall.MS_RDONLY)
 	_, err = Open(t.Context(), Options{Dir: dir})
 	require.ErrorIs(t, err, ErrReadOnlyStore)
 	require.ErrorContains(t, err, dir)
 	require.NotErrorIs(t, err, ErrDamaged)
-	remount(t, dir, 0)
+	faultdisk.Remount(t, dir, 0)
 
-	empty := fill(t, dir)
+	empty := faultdisk.Fill(t, dir)
 	j, err = Open(t.Context(), Options{Dir: dir})
 	if err == nil { // what is there can be read
 		require.NoError(t, j.VerifyDeeds(t.Context()))

@@ -1,4 +1,6 @@
-package journal
+// Package faultdisk gives tests disks that are full or cannot be written. It is for Linux, and skips a test where the
+// system does not allow what it takes.
+package faultdisk
 
 import (
 	"bytes"
@@ -11,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// smallDisk mounts a file system of its own, of a size in MiB, and skips the test where that is not allowed.
-func smallDisk(t *testing.T, mib string) (dir string) {
+// Small mounts a file system of its own, of a size in MiB, and skips the test where that is not allowed.
+func Small(t *testing.T, mib string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=0700,size="+mib+"m"); err != nil {
@@ -22,13 +24,14 @@ func smallDisk(t *testing.T, mib string) (dir string) {
 	return dir
 }
 
-func remount(t *testing.T, dir string, flags uintptr) {
+// Remount mounts it again with other flags, such as MS_RDONLY; 0 makes it writable.
+func Remount(t *testing.T, dir string, flags uintptr) {
 	t.Helper()
 	require.NoError(t, syscall.Mount("", dir, "", syscall.MS_REMOUNT|flags, ""))
 }
 
-// freeze forbids all writing below dir, to files that are open too.
-func freeze(t *testing.T, dir string) (thaw func()) {
+// Freeze forbids all writing below dir, to files that are open too.
+func Freeze(t *testing.T, dir string) (thaw func()) {
 	t.Helper()
 	const (
 		immutable = 0x10
@@ -59,8 +62,8 @@ func freeze(t *testing.T, dir string) (thaw func()) {
 	return thaw
 }
 
-// fill takes all the room that is left.
-func fill(t *testing.T, dir string) (empty func()) {
+// Fill takes all the room that is left.
+func Fill(t *testing.T, dir string) (empty func()) {
 	t.Helper()
 	path := filepath.Join(dir, "ballast")
 	f, err := os.Create(path)
