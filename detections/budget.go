@@ -97,6 +97,7 @@ func (e *Engine) makeRoom(r *ruleState) {
 	n := 0
 	for n < len(all) && (n <= len(r.groups)/shedShare || r.bytes > most) {
 		g := all[n].g
+		e.touch(r, g)
 		r.bytes -= g.size()
 		delete(r.groups, g.key)
 		r.gone.add(g.key)

@@ -318,7 +318,7 @@ func (e *Engine) cool(r *ruleState, g *group) {
 	if len(g.entries) > r.coldLimit/2 {
 		return
 	}
-	cold := group{key: g.key, lost: g.lost}
+	cold := group{key: g.key, lost: g.lost, epoch: g.epoch}
 	for i := range g.entries {
 		if !e.addCold(r, &cold, &g.entries[i]) {
 			return
@@ -328,7 +328,7 @@ func (e *Engine) cool(r *ruleState, g *group) {
 }
 
 // evictCold drops the packed entries that no window can need any more.
-func (g *group) evictCold(cut int64) {
+func (e *Engine) evictCold(r *ruleState, g *group, cut int64) {
 	kept, n := "", uint16(0)
 	all := true
 	eachPacked(g.cold, func(t int64, _ uint16, whole string) {
@@ -340,6 +340,7 @@ func (g *group) evictCold(cut int64) {
 		n++
 	})
 	if !all {
+		e.touch(r, g)
 		g.cold, g.n = kept, n
 	}
 }

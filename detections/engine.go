@@ -118,6 +118,9 @@ type Engine struct {
 	entityAt [4]int // slots of the fields that alerts name as entities
 
 	readsSignals bool
+
+	capture *Capture // of the engine, on its way; nil while none is
+	epoch   uint32   // of the latest capture
 }
 
 // entityPaths are the fields that alerts name as entities.

@@ -175,10 +175,11 @@ func (e *Engine) add(r *ruleState, key string, en entry) {
 	g := r.groups[key]
 	if g == nil {
 		e.makeRoom(r)
-		g = &group{key: key, lost: r.gone.has(key)}
+		g = &group{key: key, lost: r.gone.has(key), epoch: e.epoch}
 		r.groups[key] = g
 		r.bytes += g.size()
 	}
+	e.touch(r, g)
 	was := g.size()
 	if g.hot != nil || !e.addCold(r, g, &en) {
 		e.addHot(r, g, en)

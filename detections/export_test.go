@@ -1,17 +1,30 @@
 package detections
 
-import "portcullis/logstream"
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+)
 
-// RestoreUnchecked restores the body of a snapshot without its checksum, so that
-// a fuzzer gets past it.
-func RestoreUnchecked(e *Engine, body []byte) error { return e.restore(body) }
-
-// StateBesideIDs is a snapshot without the log_ids, whose order in it tells
-// nothing.
+// StateBesideIDs is a snapshot without the log_ids, in an order of its own.
 func StateBesideIDs(e *Engine) ([]byte, error) {
-	other := *e
-	other.dedupe = logstream.NewDedupe(0)
-	return other.Snapshot()
+	data, err := e.Snapshot()
+	return Sorted(data), err
+}
+
+// Sorted is what a capture holds, whatever the order in which it came to it,
+// beside the log_ids.
+func Sorted(capture []byte) []byte {
+	var records [][]byte
+	for len(capture) > 0 {
+		n := 5 + binary.LittleEndian.Uint32(capture[1:])
+		if capture[0] != recordSeen {
+			records = append(records, capture[:n])
+		}
+		capture = capture[n:]
+	}
+	slices.SortFunc(records, bytes.Compare)
+	return bytes.Join(records, nil)
 }
 
 // What the members of an event hold.

@@ -8,11 +8,12 @@ import (
 // group is the state of one rule for one group of events. While nothing can come
 // of it, it is packed; see compact.go.
 type group struct {
-	key  string
-	cold string // packed entries, or what a group that remembers knows
-	n    uint16 // packed entries
-	lost bool   // events of it were let go to stay within the rule's memory
-	*hot        // nil while it is packed
+	key   string
+	cold  string // packed entries, or what a group that remembers knows
+	n     uint16 // packed entries
+	lost  bool   // events of it were let go to stay within the rule's memory
+	epoch uint32 // of the latest capture that needs it no more
+	*hot         // nil while it is packed
 }
 
 // hot is a group that is not packed. While no window of its entries could

@@ -43,6 +43,9 @@ func (e *Engine) SetRules(set *RuleSet, params map[string]map[string]any) error 
 		}
 		rules = append(rules, st)
 	}
+	if e.capture != nil {
+		e.capture.Abandon()
+	}
 	e.rules, e.entityAt = rules, entity
 	e.eval.row, e.eval.agg = newRow(table), newRow(table)
 	for _, r := range rules {

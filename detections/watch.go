@@ -149,6 +149,7 @@ func (e *Engine) tickQueue(q *queue, wm int64, force bool) {
 	if force {
 		for _, w := range *q {
 			if w.dirty {
+				e.touch(w.rule, w.group)
 				e.lateWalk(w, wm)
 				w.due = w.next()
 			}
@@ -224,6 +225,7 @@ func (e *Engine) withdraw(w *watch, wm int64) {
 // group is to be followed on.
 func (e *Engine) settle(w *watch, wm int64, force bool) bool {
 	r, g := w.rule, w.group
+	e.touch(r, g)
 	was := g.size()
 	defer func() { r.bytes += g.size() - was }()
 	if w.settled != nil {
@@ -284,13 +286,16 @@ func (e *Engine) sweep(r *ruleState) {
 	for key, g := range r.groups {
 		switch {
 		case g.hot != nil:
+			e.touch(r, g)
 			e.sweepHot(r, g, wm)
 		case r.remembers() && memoryUntil([]byte(g.cold)) < wm:
+			e.touch(r, g)
 			g.cold = ""
 		case !r.remembers():
-			g.evictCold(wm - r.span())
+			e.evictCold(r, g, wm-r.span())
 		}
 		if g.hot == nil && g.cold == "" {
+			e.touch(r, g)
 			delete(r.groups, key)
 			continue
 		}

@@ -75,31 +75,3 @@ func (d *Dedupe) Restore(part []byte) error {
 	}
 	return nil
 }
-
-// MarshalBinary returns the remembered ids for [Dedupe.UnmarshalBinary].
-func (d *Dedupe) MarshalBinary() ([]byte, error) {
-	b := make([]byte, 0, 64+8*d.Len())
-	for part := range d.Capture().Parts() {
-		b = binary.AppendUvarint(b, uint64(len(part)))
-		b = append(b, part...)
-	}
-	return b, nil
-}
-
-// UnmarshalBinary replaces the remembered ids by those saved. After an error
-// nothing has changed.
-func (d *Dedupe) UnmarshalBinary(b []byte) error {
-	next := Dedupe{half: d.half}
-	for len(b) > 0 {
-		size, n := binary.Uvarint(b)
-		if n <= 0 || size > uint64(len(b)-n) {
-			return errDedupe
-		}
-		if err := next.Restore(b[n : n+int(size)]); err != nil {
-			return err
-		}
-		b = b[n+int(size):]
-	}
-	*d = next
-	return nil
-}
