@@ -31,6 +31,7 @@ type compiled struct {
 	travels   bool // kept holds latitude and longitude
 	coldLimit int  // a group of fewer entries cannot satisfy the rule
 	evidence  []namedProgram
+	raises    []raise  // of severity
 	fields    []field  // every event field that its expressions name
 	lists     []string // every list that they name
 	filled    []string // those of them that rules fill
@@ -135,6 +136,7 @@ func compile(r *Rule, overrides map[string]any, lists Lists, table *nameTable, d
 	t.aggregates = true
 	c.compileHaving(t, d)
 	c.compileEvidence(t, d)
+	c.compileRaises(t, d)
 	c.aggs = t.aggs
 
 	for name := range r.Params {

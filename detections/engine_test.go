@@ -353,3 +353,31 @@ func TestAStrangersTextCannotForgeAnotherGroup(t *testing.T) {
 	b.at(2*time.Second, "user_name", nil, "connection", "c")
 	require.Equal(t, map[string]string{"user_name": "", "connection": "c"}, b.changes[0].Alert.Group, "missing_key: group")
 }
+
+func TestAnAlertBecomesMoreSevereAsItsEvidenceGrowsAndSaysSoAtOnce(t *testing.T) {
+	for _, ahead := range []bool{false, true} {
+		b := newBench(t, "id: r\ntitle: R\nseverity: low\nseverity_when:\n- {if: distinct(user_name) > 4, severity: high}\n- {if: count() > 7, severity: critical}\n"+
+			"where: type == \"fp\"\ngroup_by: [ip]\nwindow: 10m\nhaving: count() > 2\n", detections.Options{Ahead: ahead})
+		for i := range 9 {
+			b.at(time.Duration(i)*time.Second, "type", "fp", "ip", "198.51.100.1", "user_name", fmt.Sprint("u", i))
+		}
+		b.Finish()
+		var said []string
+		for _, c := range b.changes {
+			said = append(said, fmt.Sprintf("%s %d %s", c.Transition, c.Alert.Count, c.Alert.Severity))
+		}
+		if ahead {
+			require.Equal(t, []string{"opened 3 low", "updated 5 high", "updated 8 critical", "resolved 9 critical"}, said)
+		} else {
+			require.Equal(t, "resolved 9 critical", said[len(said)-1])
+		}
+	}
+}
+
+func TestASeverityThatCouldFallIsRefused(t *testing.T) {
+	_, err := detections.Load([]detections.File{{Name: "r.yaml", Data: []byte("id: r\ntitle: R\nseverity: high\nwhere: type == \"fp\"\nseverity_when:\n" +
+		"- {if: count() < 5, severity: critical}\n- {if: count() > 5, severity: low}\n- {if: count() > 5, severity: hgih}\n")}}, nil)
+	require.ErrorContains(t, err, "r.yaml:6:16: r.severity_when[0].if: must be a condition that more events can only make truer")
+	require.ErrorContains(t, err, "r.severity_when[1].severity: low is not more severe than high")
+	require.ErrorContains(t, err, "unknown severity hgih (did you mean high?)")
+}

@@ -137,10 +137,8 @@ func (ep *episode) alert(c *compiled, tenant string, w *watch, v *evaluator) Ale
 			*to = []string{}
 		}
 	}
-	v.agg.clear()
-	for i, acc := range ep.evidence {
-		v.agg.set(c.aggs[i].name, acc.value())
-	}
+	ep.setEvidence(c, v)
+	a.Severity = c.severity(v)
 	if c.kind == State {
 		v.agg.set("was", ep.was)
 		v.agg.set("now", ep.now)

@@ -147,13 +147,8 @@ func (r *Rule) check(d *yamldoc.Decoder) {
 	if r.ID != "" && !idPattern.MatchString(r.ID) {
 		d.Report(at("id"), "id", "%q must be lower-case words joined by hyphens", r.ID)
 	}
-	if r.Severity != "" && r.Severity.Rank() < 0 {
-		names := make([]string, len(Severities))
-		for i, s := range Severities {
-			names[i] = string(s)
-		}
-		d.Report(at("severity"), "severity", "unknown severity %s%s", r.Severity, diag.DidYouMean(string(r.Severity), names)).
-			Hint = "one of " + strings.Join(names, ", ")
+	if r.Severity != "" {
+		reportSeverity(d, at("severity"), "severity", r.Severity)
 	}
 	for key, v := range map[string]string{"id": r.ID, "title": r.Title} {
 		if n := at(key); given(key) && n.Kind == yaml.ScalarNode && n.Tag == "!!str" && strings.TrimSpace(v) == "" {
@@ -187,6 +182,18 @@ func (r *Rule) check(d *yamldoc.Decoder) {
 	if r.Kind() == FirstSeen {
 		r.Learn, r.Forget = cmp.Or(r.Learn, defaultLearn), cmp.Or(r.Forget, defaultForget)
 	}
+}
+
+// reportSeverity reports a severity that there is not.
+func reportSeverity(d *yamldoc.Decoder, n *yaml.Node, key string, s Severity) {
+	if s.Rank() >= 0 {
+		return
+	}
+	names := make([]string, len(Severities))
+	for i, s := range Severities {
+		names[i] = string(s)
+	}
+	d.Report(n, key, "unknown severity %s%s", s, diag.DidYouMean(string(s), names)).Hint = "one of " + strings.Join(names, ", ")
 }
 
 // accepts reports why a value may not be given to the parameter.

@@ -114,6 +114,9 @@ func fingerprint(c *compiled, lists Lists) string {
 		fmt.Fprintf(h, "%q %q %d", s.Name, s.Where.Value, s.Times)
 	}
 	fmt.Fprintf(h, "%v %v %q %q %q %v %v %q %s", c.Ordered, c.Within, c.After.Value, c.Expect.Value, c.Rule.Value.Value, c.Learn, c.Forget, c.When.Value, c.On)
+	for _, r := range c.SeverityWhen {
+		fmt.Fprintf(h, "%q %s", r.If.Value, r.Severity)
+	}
 	if p := c.Publish; p != nil {
 		fmt.Fprintf(h, "%q %q %v", p.List, p.Value.Value, p.TTL)
 	}

@@ -32,8 +32,9 @@ type Rule struct {
 	Title          string                  `yaml:"title,required"` // what happened, as a person would say it
 	Description    string                  `yaml:"description"`
 	Severity       Severity                `yaml:"severity,required"`
-	Campaign       string                  `yaml:"campaign"` // alerts of one campaign fold into one incident; the id if absent
-	Fold           Fold                    `yaml:"fold"`     // what folds them; see DefaultFold
+	SeverityWhen   []Raise                 `yaml:"severity_when"` // what makes an alert more severe than that
+	Campaign       string                  `yaml:"campaign"`      // alerts of one campaign fold into one incident; the id if absent
+	Fold           Fold                    `yaml:"fold"`          // what folds them; see DefaultFold
 	FoldNetwork    bool                    `yaml:"fold_network"`
 	Tags           []string                `yaml:"tags"`
 	References     []string                `yaml:"references"`
@@ -66,6 +67,13 @@ type Rule struct {
 	node    *yaml.Node
 	named   []string // lists that it names
 	sources []string // rules whose signals it reads; nil when any
+}
+
+// Raise makes an alert more severe once its episode fulfils a condition over
+// aggregates. More events can only make it truer, so that severity never falls.
+type Raise struct {
+	If       yamldoc.Text `yaml:"if,required"`
+	Severity Severity     `yaml:"severity,required"`
 }
 
 // Step is one step of a sequence. Its condition may name fields of the first

@@ -25,13 +25,17 @@ func (e *Engine) tell(w *watch, m *walk) {
 		e.opts.OnChange(Change{Opened, open.alert})
 		return
 	}
-	if ep.count < 2*open.told && ep.lastTrue-open.toldAt < time.Minute.Milliseconds() || ep.count <= open.told {
+	soon := ep.count < 2*open.told && ep.lastTrue-open.toldAt < time.Minute.Milliseconds() || ep.count <= open.told
+	if soon && !e.rose(w.rule.compiled, ep, open.alert.Severity) {
 		return
 	}
 	open.told, open.toldAt = ep.count, ep.lastTrue
 	was := open.alert
 	open.alert = ep.alert(w.rule.compiled, e.tenant, w, &e.eval)
 	open.alert.keepIdentity(&was)
+	if was.Severity.Rank() > open.alert.Severity.Rank() {
+		open.alert.Severity = was.Severity // it never falls while the alert is open
+	}
 	e.opts.OnChange(Change{Updated, open.alert})
 }
 
