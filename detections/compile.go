@@ -17,6 +17,7 @@ type compiled struct {
 	kind      Kind // an unordered sequence is compiled to an aggregate
 	params    map[string]any
 	types     []string   // event types it can match; nil when any
+	index     ruleKey    // how the index finds it
 	where     *program   // nil when the marks alone decide
 	marks     []*program // conditions of which one must hold: an event bears the bit of each that does; nil for most kinds
 	group     []groupPart
@@ -168,7 +169,9 @@ func (c *compiled) compileWhere(t *translator, d *yamldoc.Decoder) {
 		if t.signals {
 			r.sources, _ = namesOf(n, "rule", t.lists)
 		}
-		c.where = t.condition(r.Where.Value)
+		if c.where = t.condition(r.Where.Value); c.where != nil && !t.signals {
+			c.index = keyOf(n, t)
+		}
 	}
 	t.report(d, r.Where, "where")
 	if c.types != nil && len(c.types) == 0 {

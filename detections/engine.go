@@ -97,9 +97,10 @@ type Engine struct {
 	opts   Options
 	log    *slog.Logger
 
-	rules  []*ruleState
-	byType map[string]*typePlan
-	other  *typePlan // for types that no rule names
+	rules      []*ruleState
+	byType     map[string]*typePlan // the rules that name a type
+	other      *typePlan            // the rules that name none
+	candidates []*ruleState         // what concerned made last
 
 	dedupe   *logstream.Dedupe
 	newest   int64   // latest event time seen, ms; 0 before the first event
@@ -147,11 +148,6 @@ type ruleState struct {
 	gone    gone      // groups that were let go
 	waiting []waiting // events that the watermark must reach first
 	swept   int64     // watermark of the last sweep
-}
-
-// typePlan is what to do with events of one type.
-type typePlan struct {
-	rules []*ruleState
 }
 
 // NewEngine makes an engine for a tenant. The error names parameters that do
@@ -264,11 +260,8 @@ func (e *Engine) Ingest(ev *logstream.Event) {
 // place evaluates an event that happened at t, unless it was seen before.
 func (e *Engine) place(ev *logstream.Event, t int64) {
 	plan := e.byType[ev.Type]
-	if plan == nil {
-		plan = e.other
-	}
 	switch {
-	case len(plan.rules) == 0:
+	case plan == nil && e.other.empty():
 	case !e.opts.Unique && e.dedupe.Seen(ev.ID):
 		e.stats.Duplicates++
 	default:

@@ -17,7 +17,7 @@ func (e *Engine) evaluate(ev *logstream.Event, t int64, late bool, plan *typePla
 		behind = e.watermark()
 	}
 	e.eval.row.take(ev)
-	for _, r := range plan.rules {
+	for _, r := range e.concerned(plan) {
 		e.consider(r, ev, t, behind)
 	}
 	e.eval.row.take(nil)

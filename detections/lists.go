@@ -24,6 +24,7 @@ type List struct {
 	entries []string
 	texts   map[string]struct{}
 	nets    []netip.Prefix
+	ranges  []addrRange // what nets cover, sorted and apart
 	filled  bool // by the alerts of a rule, while the engine runs
 }
 
@@ -44,7 +45,42 @@ func NewList(entries ...string) *List {
 			l.texts[e] = struct{}{}
 		}
 	}
+	l.ranges = rangesOf(l.nets)
 	return l
+}
+
+// addrRange is the addresses from one to another, both included.
+type addrRange struct{ from, to netip.Addr }
+
+// rangesOf joins networks that touch or overlap, so that one search finds an
+// address among any number of them.
+func rangesOf(nets []netip.Prefix) []addrRange {
+	all := make([]addrRange, len(nets))
+	for i, p := range nets {
+		all[i] = addrRange{p.Addr(), lastOf(p)}
+	}
+	slices.SortFunc(all, func(a, b addrRange) int { return a.from.Compare(b.from) })
+	out := all[:0]
+	for _, r := range all {
+		if n := len(out); n > 0 && r.from.BitLen() == out[n-1].to.BitLen() && r.from.Compare(out[n-1].to) <= 0 {
+			if r.to.Compare(out[n-1].to) > 0 {
+				out[n-1].to = r.to
+			}
+			continue
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// lastOf is the last address of a network.
+func lastOf(p netip.Prefix) netip.Addr {
+	b := p.Addr().AsSlice()
+	for bit := p.Bits(); bit < len(b)*8; bit++ {
+		b[bit/8] |= 0x80 >> (bit % 8)
+	}
+	last, _ := netip.AddrFromSlice(b)
+	return last
 }
 
 // unmapPrefix turns ::ffff:192.0.2.0/120 into 192.0.2.0/24.
@@ -68,7 +104,8 @@ func (l *List) Contains(s string) bool {
 		return false
 	}
 	a = a.Unmap().WithZone("")
-	return slices.ContainsFunc(l.nets, func(p netip.Prefix) bool { return p.Contains(a) })
+	i, found := slices.BinarySearchFunc(l.ranges, a, func(r addrRange, a netip.Addr) int { return r.from.Compare(a) })
+	return found || i > 0 && a.Compare(l.ranges[i-1].to) <= 0
 }
 
 // Entries returns what the list was made of.

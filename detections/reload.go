@@ -137,37 +137,6 @@ func groupNames(c *compiled) []string {
 	return names
 }
 
-// index sorts rules by the event types they ask for.
-func (e *Engine) index() {
-	e.byType = map[string]*typePlan{}
-	e.other = &typePlan{}
-	for _, r := range e.rules {
-		if r.On == "signals" {
-			continue
-		}
-		for _, t := range r.types {
-			if e.byType[t] == nil {
-				e.byType[t] = &typePlan{}
-			}
-		}
-	}
-	for _, r := range e.rules {
-		if r.On == "signals" {
-			continue
-		}
-		if r.types == nil {
-			e.other.add(r)
-			for _, p := range e.byType {
-				p.add(r)
-			}
-			continue
-		}
-		for _, t := range r.types {
-			e.byType[t].add(r)
-		}
-	}
-}
-
 // arrange sorts rules by level, and makes the lists that they fill.
 func (e *Engine) arrange() {
 	e.byLevel = [][]*ruleState{nil}
@@ -192,8 +161,4 @@ func (e *Engine) arrange() {
 		}
 	}
 	e.filled = filled
-}
-
-func (p *typePlan) add(r *ruleState) {
-	p.rules = append(p.rules, r)
 }
