@@ -174,6 +174,9 @@ func (b *binder) call(n *ast.CallNode) operand {
 	case "__plain", "__elements":
 		return b.leaf(n)
 	}
+	if h := helperByName[name]; h != nil {
+		return b.helper(n, h)
+	}
 	if c := b.comparison(n); c != nil {
 		return operand{get: func(r *row) datum { return truthOf(c(r)) }}
 	}

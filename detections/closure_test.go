@@ -109,16 +109,27 @@ func (g expressions) value(depth int) string {
 }
 
 func (g expressions) function(depth int) string {
-	text := g.of("user_name", "details.text", "ip", "details.gone", "details.list", "details.n", `"Ab.C"`, g.value(depth))
-	switch g.IntN(5) {
+	text := g.of("user_name", "details.text", "ip", "details.gone", "details.list", "details.n", `"Ab.C"`, `"ann@Example.com"`, "date", g.value(depth))
+	ip := g.of("ip", "ip", "details.gone", "user_name", `"10.1.2.3"`)
+	switch g.IntN(9) {
 	case 0:
 		return g.of("lower", "upper", "trim", "len") + "(" + text + ")"
 	case 1:
 		return "split(" + text + `, ".")`
 	case 2:
 		return "(count(" + g.collection(depth) + ", " + g.element(depth) + "))"
+	case 3:
+		return g.of("domain", "local_part", "unix", "hour", "weekday") + "(" + text + ")"
+	case 4:
+		return g.of("hour", "weekday") + `(date, "Europe/Zurich")`
+	case 5:
+		return g.of("network("+ip+", 24)", "network("+ip+", details.n)", "network("+ip+", 16, 48)", "is_private("+ip+")", "in_network("+ip+`, "203.0.113.0/24")`)
+	case 6:
+		return g.of("distance_km(details.n, 1, 2, 3)", "distance_km(details.place, details.place)", "distance_km(details.place, details.mixed)", "distance_km(details.n, details.n)")
+	case 7:
+		return "replace(" + text + ", " + g.of(`"."`, `""`, `"a"`) + `, "xy")`
 	}
-	return g.of("lower", "upper") + "(" + text + ")"
+	return g.of("trimPrefix", "trimSuffix", "indexOf") + "(" + text + `, "A")`
 }
 
 // event is a random event in which any field may be missing or of any kind.
@@ -131,8 +142,8 @@ func (g expressions) event(t testing.TB) logstream.Event {
 		}
 	}
 	put(fields, "type", "fp", "s", "", 5)
-	put(fields, "ip", "203.0.113.1", "198.51.100.7", "2001:db8::1", "no address", 7, nil)
-	put(fields, "user_name", "Ann", "bob", "A", "x\"y\\z", "ünï", 3)
+	put(fields, "ip", "203.0.113.1", "198.51.100.7", "2001:db8::1", "10.0.0.1", "::ffff:203.0.113.9", "no address", 7, nil)
+	put(fields, "user_name", "Ann", "bob", "A", "x\"y\\z", "ünï", "Ann@Mail.Example.com", 3)
 	put(fields, "client_id", "c", nil, "fp")
 	put(fields, "is_mobile", true, false, "true")
 	details := map[string]any{}
@@ -144,6 +155,7 @@ func (g expressions) event(t testing.TB) logstream.Event {
 	put(details, "mixed", []any{1, "x", true, nil, []any{"y"}, map[string]any{"name": "ann"}}, map[string]any{"x": 1})
 	put(details, "people", []any{map[string]any{"name": "ann", "age": 3}, map[string]any{"name": "bob"}}, []any{map[string]any{"age": 2}}, map[string]any{"name": "ann"})
 	put(details, "empty", []any{})
+	put(details, "place", map[string]any{"latitude": 47.4, "longitude": 8.5}, map[string]any{"latitude": "x"}, map[string]any{}, "Zurich")
 	put(fields, "details", details, details, details, "details", []any{details})
 	raw, err := json.Marshal(fields)
 	require.NoError(t, err)
@@ -171,7 +183,7 @@ func compileTwin(t testing.TB, text string, isCondition bool) (twin, bool) {
 	var problems [2][]exprProblem
 	for i, to := range []**program{&w.closures, &w.naive} {
 		tr := newTranslator(differentialParams, differentialLists, w.table)
-		tr.naive = i == 1
+		tr.naive, tr.untyped = i == 1, true
 		if isCondition {
 			*to = tr.condition(text)
 		} else {

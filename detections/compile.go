@@ -134,7 +134,7 @@ func compile(r *Rule, overrides map[string]any, lists Lists, table *nameTable, d
 	case FirstSeen, State:
 		c.keepValue(t, d)
 	}
-	t.aggregates = true
+	t.aggregates, t.types = true, c.types
 	c.compileHaving(t, d)
 	c.compileEvidence(t, d)
 	c.compileRaises(t, d)
@@ -182,7 +182,7 @@ func (c *compiled) compileWhere(t *translator, d *yamldoc.Decoder) {
 // narrow keeps of the types so far those for which a condition can be true.
 func (c *compiled) narrow(n ast.Node, t *translator) {
 	types, ok := namesOf(n, "type", t.lists)
-	if !ok {
+	if t.types = c.types; !ok {
 		return
 	}
 	slices.Sort(types)
@@ -190,7 +190,7 @@ func (c *compiled) narrow(n ast.Node, t *translator) {
 	if c.types != nil {
 		types = slices.DeleteFunc(types, func(x string) bool { return !slices.Contains(c.types, x) })
 	}
-	c.types = types
+	c.types, t.types = types, types
 }
 
 func (c *compiled) compileGroup(t *translator, d *yamldoc.Decoder) {

@@ -52,6 +52,11 @@ func (t *translator) noCondition(n ast.Node) string {
 // may be true or false, as far as their field may.
 func (t *translator) noConditionCall(n *ast.CallNode) string {
 	callee, ok := n.Callee.(*ast.IdentifierNode)
+	if ok {
+		if h := helperByName[callee.Value]; h != nil && h.result&BoolKind == 0 {
+			return callee.Value + "(), a " + h.result.String()
+		}
+	}
 	if !ok || !t.aggregates {
 		return ""
 	}
@@ -140,9 +145,9 @@ var (
 
 // builtinKinds says what expr's functions give that are never true or false.
 var builtinKinds = kindsOf(map[string]string{
-	aNumber:     "len count sum mean median abs ceil floor round int float indexOf lastIndexOf findIndex findLastIndex",
-	aText:       "lower upper trim trimPrefix trimSuffix string type join repeat replace toJSON toBase64 fromBase64",
-	aCollection: "filter map split splitAfter keys values toPairs fromPairs reverse sort sortBy groupBy uniq concat flatten take",
+	aNumber:     "count sum mean abs ceil floor round int float indexOf lastIndexOf findIndex",
+	aText:       "trimPrefix trimSuffix string",
+	aCollection: "filter map keys values reverse sort",
 })
 
 func kindsOf(names map[string]string) map[string]string {

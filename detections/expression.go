@@ -56,11 +56,13 @@ type translator struct {
 	params      map[string]any
 	lists       Lists
 	table       *nameTable
-	naive       bool // everything runs on expr's machine, for tests to compare with
-	aggregates  bool // aggregate functions may be used
-	inAggregate bool // in the argument of one
-	inPred      int  // depth of nested predicates
-	temps       int  // names given to first arguments
+	untyped     bool     // kinds of fields are not checked, for tests of what happens to odd values
+	types       []string // of the events, as far as the condition says; nil when any
+	naive       bool     // everything runs on expr's machine, for tests to compare with
+	aggregates  bool     // aggregate functions may be used
+	inAggregate bool     // in the argument of one
+	inPred      int      // depth of nested predicates
+	temps       int      // names given to first arguments
 	configs     [2]*conf.Config
 
 	fields map[string]logstream.Path // event fields that were named
@@ -188,7 +190,7 @@ type nameVisitor struct{ names []string }
 
 // Visit is for package ast.
 func (v *nameVisitor) Visit(n *ast.Node) {
-	if id, ok := (*n).(*ast.IdentifierNode); ok && !strings.HasPrefix(id.Value, "__") && !strings.HasPrefix(id.Value, firstPrefix) && id.Value != rowName {
+	if id, ok := (*n).(*ast.IdentifierNode); ok && !strings.HasPrefix(id.Value, "__") && helperByName[id.Value] == nil && !strings.HasPrefix(id.Value, firstPrefix) && id.Value != rowName {
 		v.names = append(v.names, id.Value)
 	}
 }
@@ -236,6 +238,9 @@ func (t *translator) cond(n ast.Node, negate bool) ast.Node {
 	case *ast.ConditionalNode:
 		return at(n, &ast.ConditionalNode{Cond: t.cond(n.Cond, false), Exp1: t.cond(n.Exp1, negate), Exp2: t.cond(n.Exp2, negate)})
 	case *ast.BinaryNode:
+		if !t.checkKinds(n) {
+			return &ast.NilNode{}
+		}
 		switch op := n.Operator; op {
 		case "and", "&&", "or", "||":
 			isAnd := (op == "and" || op == "&&") != negate
@@ -258,6 +263,9 @@ func (t *translator) cond(n ast.Node, negate bool) ast.Node {
 			return at(n, call(pick(negate, "__not_in", "__in"), t.value(n.Left), t.value(n.Right)))
 		default:
 			if names, ok := comparisons[op]; ok {
+				if l, r, is := t.dates(n); is {
+					return at(n, call(pick(negate, names[1], names[0]), l, r))
+				}
 				return at(n, call(pick(negate, names[1], names[0]), t.value(n.Left), t.value(n.Right)))
 			}
 		}
@@ -351,7 +359,10 @@ func (t *translator) call(n *ast.CallNode) ast.Node {
 		}
 		return t.aggregate(n, callee.Value)
 	}
-	return t.fail(n, "unknown function %s%s", callee.Value, diag.DidYouMean(callee.Value, append(aggregateNames(), keys(t.config().Builtins)...)))
+	if h := helperByName[callee.Value]; h != nil {
+		return t.helper(n, h)
+	}
+	return t.fail(n, "unknown function %s%s", callee.Value, diag.DidYouMean(callee.Value, slices.Concat(aggregateNames(), keys(helperByName), keys(t.config().Builtins))))
 }
 
 // builtin rewrites the arguments of one of expr's own functions. With its first

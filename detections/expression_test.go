@@ -1,6 +1,7 @@
 package detections_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -9,11 +10,15 @@ import (
 	"portcullis/logstream"
 )
 
-// verdict evaluates a condition for one event: "true", "false" or "error".
+// verdict evaluates a condition for one event: "true", "false" or "error"; "refused"
+// when it compares different kinds.
 func verdict(t *testing.T, cond, event string) string {
 	t.Helper()
 	lists := detections.Lists{"nets": detections.NewList("203.0.113.0/24", "2001:db8::/32", "::ffff:192.0.2.0/120", "10.0.0.1", "fe80::1", "word")}
 	set, err := detections.Load([]detections.File{{Name: "r.yaml", Data: []byte("id: r\ntitle: R\nseverity: low\nparams: {five: {default: 5}}\nwhere: |\n  params.five == 5 && (" + cond + ")\n")}}, lists)
+	if err != nil && strings.Contains(err.Error(), "cannot be compared with") {
+		return "refused"
+	}
 	require.NoError(t, err)
 	opened := false
 	e, err := detections.NewEngine("acme", set, detections.Options{Ahead: true, OnChange: func(detections.Change) { opened = true }})
@@ -36,6 +41,7 @@ const expressionEvent = `{"log_id":"1","date":"2026-01-01T00:00:00Z","type":"fp"
 
 func TestAComparisonWithSomethingMissingIsFalseAndSoIsItsNegation(t *testing.T) {
 	missing := []string{"user_id", "client_id", "details.gone", "details.gone.deeper", "details.n.deeper", `details["gone"]`, "details.list[7]", "lower(user_id)", "user_id + 1", "details.n / details.zero", "details.n % 0", "(-1) ** 0.5"}
+	refused := 0
 	for _, m := range missing {
 		for _, cond := range []string{"X == 5", `X == "a"`, "X != 5", `X != ""`, "X == nil", "X != nil", "X < 5", "X <= 5", "X > 5", "X >= 5", "5 == X", "5 < X", "X == X", `X contains "a"`, `X startsWith "a"`, `X endsWith "a"`,
 			`X matches "a"`, `X in ["a", "b"]`, "X in [1, 2]", "X in lists.nets", `"a" in X`, "X == ip", "X == true"} {
@@ -47,17 +53,23 @@ func TestAComparisonWithSomethingMissingIsFalseAndSoIsItsNegation(t *testing.T) 
 					text += string(r)
 				}
 			}
-			require.Equal(t, "false", verdict(t, text, expressionEvent), text)
+			is := verdict(t, text, expressionEvent)
+			if is == "refused" { // when the rule is loaded
+				refused++
+				continue
+			}
+			require.Equal(t, "false", is, text)
 			require.Equal(t, "false", verdict(t, "not ("+text+")", expressionEvent), "not "+text)
 			require.Equal(t, "false", verdict(t, "!(false || "+text+") && true", expressionEvent), text)
 		}
 	}
+	require.Less(t, refused, 80, "too little is left to prove anything")
 }
 
 func TestExpressionsMeanWhatTheySay(t *testing.T) {
 	for cond, want := range map[string]string{
 		`type == "fp"`: "true", `type != "fp"`: "false", `not (type == "s")`: "true", `data.type == "fp"`: "true", `data.details.n == 3`: "true",
-		`type == 5`: "false", `type != 5`: "true", `type < 5`: "false", `not (type < 5)`: "false", `details.n == "3"`: "false", `details.n == 3.0`: "true",
+		`type == 5`: "refused", `type != 5`: "refused", `type < 5`: "refused", `not (type < 5)`: "refused", `details.n == "3"`: "false", `details.n == 3.0`: "true",
 		`details.n + 1 == 4 && details.n * 2 == 6 && details.n - 1 == 2 && -details.n == -3 && details.n ** 2 == 9`: "true", `user_name + 1 == 2`: "error", `user_name + "x" == "Annx"`: "true",
 		`details.n / 2 == 1.5`: "true", `is_mobile`: "true", `not is_mobile`: "false", `details.no`: "false", `not details.no`: "true", `details.no == false`: "true", `details.n`: "false", `is_mobile == true`: "true",
 		`user_name contains "nn"`: "true", `not (user_name contains "nn")`: "false", `user_name not contains "zz"`: "true", `details.list contains "x"`: "true", `details.empty contains "x"`: "false", `not (details.empty contains "x")`: "true",

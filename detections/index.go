@@ -100,6 +100,9 @@ type ruleKey struct {
 // maxKeyTexts bounds the texts of a key: with more, an index gains little.
 const maxKeyTexts = 64
 
+// maxKeyFields bounds the fields that are tried as a key.
+const maxKeyFields = 8
+
 // keyOf finds the field beside the type of which a condition asks for the fewest
 // texts.
 func keyOf(n ast.Node, t *translator) ruleKey {
@@ -134,7 +137,7 @@ func comparedFields(n ast.Node, to []string) []string {
 	switch b.Operator {
 	case "==", "in":
 		for _, side := range [2]ast.Node{b.Left, b.Right} {
-			if path, ok := dottedPath(side); ok && !isConstantName(path) {
+			if path, ok := dottedPath(side); ok && !isConstantName(path) && len(to) < maxKeyFields && !slices.Contains(to, path) {
 				to = append(to, path)
 			}
 		}

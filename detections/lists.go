@@ -25,7 +25,7 @@ type List struct {
 	texts   map[string]struct{}
 	nets    []netip.Prefix
 	ranges  []addrRange // what nets cover, sorted and apart
-	filled  bool // by the alerts of a rule, while the engine runs
+	filled  bool        // by the alerts of a rule, while the engine runs
 }
 
 // NewList makes a list of entries; surrounding space is ignored.

@@ -3,11 +3,13 @@ package detections
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/builtin"
 	"github.com/expr-lang/expr/conf"
 	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/parser"
@@ -100,8 +102,7 @@ func markEach(text string) string {
 }
 
 // config holds what expr must know, made once for each of the two states of
-// aggregates. Functions that read a clock are disabled: rules know event time
-// only.
+// aggregates.
 func (t *translator) config() *conf.Config {
 	known := &t.configs[0]
 	if t.aggregates {
@@ -113,9 +114,21 @@ func (t *translator) config() *conf.Config {
 	return *known
 }
 
+// fromExpr are the functions of expr that rules may use beside the helpers. They
+// read no clock, and what they make is bounded by what they are given.
+var fromExpr = strings.Fields("all none any one filter map find findIndex findLast count sum abs ceil floor round int float string trimPrefix trimSuffix indexOf lastIndexOf min max mean first last keys values sort reverse")
+
 func newConfig(aggregates bool) *conf.Config {
 	c := conf.New(map[string]any{})
-	options := []expr.Option{expr.AllowUndefinedVariables(), expr.DisableBuiltin("now"), expr.DisableBuiltin("timezone")}
+	options := []expr.Option{expr.AllowUndefinedVariables()}
+	for _, f := range builtin.Builtins {
+		if !slices.Contains(fromExpr, f.Name) {
+			options = append(options, expr.DisableBuiltin(f.Name))
+		}
+	}
+	for i := range helpers {
+		options = append(options, expr.Function(helpers[i].Name, helpers[i].vm))
+	}
 	if aggregates {
 		// A function of the same name makes the parser leave expr's own count,
 		// sum, … alone. It is never called: aggregate stands a name in for it.

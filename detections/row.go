@@ -58,9 +58,10 @@ type row struct {
 	memos   []int8
 	decided []int // memos that hold something
 
-	element datum // what # stands for within a predicate
-	steps   int   // elements visited by the present run
-	err     error // the first of the present run
+	element datum   // what # stands for within a predicate
+	args    []datum // of the helpers being called
+	steps   int     // elements visited by the present run
+	err     error   // the first of the present run
 	machine vm.VM
 	env     map[string]any // for what the machine runs
 }

@@ -182,3 +182,7 @@ func civil(year, month, day, hour, minute, second, milli int) (time.Time, bool) 
 	}
 	return t, true
 }
+
+// ParseTime reads a time as events spell theirs: ISO 8601, in UTC where it names
+// no zone.
+func ParseTime(text string) (time.Time, bool) { return parseDate([]byte(text)) }
