@@ -29,11 +29,11 @@ steps:
 within: 1h
 ---
 id: live-nothing
-title: Signed up and never verified
+title: Failed and gave up
 severity: low
-group_by: [user_id]
-after: type == "ss"
-expect: type == "sv"
+group_by: [ip]
+after: type == "fp"
+expect: type == "s"
 within: 10m
 quiet: 10m
 ---
