@@ -25,9 +25,23 @@ const (
 type words struct {
 	list   []string
 	number map[string]int
+	latest [2]int // places in list that were asked for last, plus one: most events have the same
 }
 
 func (w *words) of(s string) (int, bool) {
+	for _, at := range w.latest {
+		if at > 0 && w.list[at-1] == s {
+			return at - 1, true
+		}
+	}
+	n, ok := w.find(s)
+	if ok {
+		w.latest[1], w.latest[0] = w.latest[0], n+1
+	}
+	return n, ok
+}
+
+func (w *words) find(s string) (int, bool) {
 	n, ok := w.number[s]
 	if !ok && len(w.list) < maxWords {
 		if w.number == nil {
@@ -42,9 +56,11 @@ func (w *words) of(s string) (int, bool) {
 
 // packer writes entries of one rule's groups.
 type packer struct {
-	r   *ruleState
-	key string
-	enc encoder
+	r      *ruleState
+	key    string
+	enc    encoder
+	id     string // the last that was packed, since several rules keep the same event
+	packed []byte
 }
 
 // pack writes an entry; false when it cannot be packed.
@@ -58,7 +74,7 @@ func (p *packer) pack(e *entry) bool {
 	binary.BigEndian.PutUint64(stamp[:], uint64(e.t))
 	p.enc.b = append(p.enc.b, stamp[2:]...)
 	p.enc.b = binary.BigEndian.AppendUint16(p.enc.b, e.mask)
-	p.id(e.id)
+	p.putID(e.id)
 	for i, s := range e.entity {
 		p.text(s, i >= 2)
 	}
@@ -115,7 +131,17 @@ func (p *packer) value(v any, e *entry) {
 // A log_id is some 56 digits: three numbers of 19 digits at most.
 const idChunk = 19
 
-func (p *packer) id(id string) {
+func (p *packer) putID(id string) {
+	if id == p.id && p.packed != nil {
+		p.enc.b = append(p.enc.b, p.packed...)
+		return
+	}
+	from := len(p.enc.b)
+	p.writeID(id)
+	p.id, p.packed = id, append(p.packed[:0], p.enc.b[from:]...)
+}
+
+func (p *packer) writeID(id string) {
 	n := len(id)
 	if n > 2*idChunk && n <= 3*idChunk {
 		a, err1 := strconv.ParseUint(id[:idChunk], 10, 64)

@@ -237,3 +237,26 @@ func heapBytes() uint64 {
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
 }
+
+// BenchmarkIngestOverManyKeys gives events of 300,000 addresses, decoded before,
+// to three rules that keep a group for each.
+func BenchmarkIngestOverManyKeys(b *testing.B) {
+	const keys = 300_000
+	rules := ""
+	for i, having := range []string{"count() > 40 && distinct(user_name) >= 10", "count() > 400", "distinct(user_id) > 20"} {
+		rules += fmt.Sprintf("---\nid: r%d\ntitle: R\nseverity: low\nwhere: type == \"fp\"\ngroup_by: [ip]\nwindow: 1h\nhaving: %s\n", i, having)
+	}
+	events := make([]logstream.Event, 2*keys)
+	for i := range events {
+		k := i * 7919 % keys
+		events[i] = economyEvent(b, economyStart.Add(time.Duration(i)*time.Millisecond), i, map[string]any{
+			"ip": fmt.Sprintf("198.%d.%d.%d", k>>16, k>>8&255, k&255), "user_id": fmt.Sprintf("auth0|%08d", k), "user_name": fmt.Sprintf("u%d@example.com", i%9000)})
+	}
+	for b.Loop() {
+		e := economyEngine(b, rules, Options{Ahead: true})
+		for i := range events {
+			e.Ingest(&events[i])
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(events)), "ns/event")
+}

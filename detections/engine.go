@@ -115,6 +115,7 @@ type Engine struct {
 	undated  []logstream.Event // that came before any event with a time
 	eval     evaluator
 	packer   packer
+	vals     []any // of the entry that is being made
 	stats    Stats
 	entityAt [4]int // slots of the fields that alerts name as entities
 

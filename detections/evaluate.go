@@ -90,7 +90,8 @@ func (e *Engine) enter(r *ruleState, ev *logstream.Event, t int64, mask uint16, 
 		en.entity[i] = e.eval.row.text(slot)
 	}
 	if n := len(r.aggs) + len(r.kept); n > 0 {
-		en.vals = make([]any, n)
+		e.vals = slices.Grow(e.vals[:0], n)[:n]
+		en.vals = e.vals // a packed group copies them, any other keeps a copy
 		for i := range r.aggs {
 			en.vals[i] = true // count()
 			if arg := r.aggs[i].arg; arg != nil {
@@ -182,6 +183,7 @@ func (e *Engine) add(r *ruleState, key string, en entry) {
 	e.touch(r, g)
 	was := g.size()
 	if g.hot != nil || !e.addCold(r, g, &en) {
+		en.vals = slices.Clone(en.vals)
 		e.addHot(r, g, en)
 	}
 	r.bytes += g.size() - was
