@@ -1,11 +1,14 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"portcullis/detections"
 )
 
 func runs(seconds ...float64) []measurement {
@@ -41,6 +44,12 @@ func TestReportSaysWhichGoalsAreMet(t *testing.T) {
 	require.Contains(t, text, "769231")
 
 	require.NotContains(t, text, "busy")
+	require.NotContains(t, text, "rules")
+
+	few, many := &contender{name: "33 rules", rules: 33, runs: runs(1, 1, 1)}, &contender{name: "10000 rules", rules: 10_000, runs: runs(2.5, 2.5, 2.5)}
+	out.Reset()
+	require.NoError(t, report(&out, []*contender{floor, one, two, few, many}, 1_000_000))
+	require.Contains(t, out.String(), "10000 rules, times 33 rules: 2.50, at most 2: NOT met")
 
 	for i := range one.runs {
 		one.runs[i].cpu = 0.65
@@ -77,5 +86,20 @@ func TestWrongUsageIsTold(t *testing.T) {
 	var out, msgs strings.Builder
 	for _, args := range [][]string{{"--events", "0"}, {"--rounds", "0"}, {"file"}, {"--unknown"}} {
 		require.Equal(t, 2, run(t.Context(), args, &out, &msgs), args)
+	}
+}
+
+func TestGeneratedRulesLoadAndDiffer(t *testing.T) {
+	folder, err := writeRules(t.TempDir(), 400)
+	require.NoError(t, err)
+	files, err := detections.ReadDir(os.DirFS(folder), ".", "")
+	require.NoError(t, err)
+	set, err := detections.Load(files, nil)
+	require.NoError(t, err)
+	require.Len(t, set.Rules, 400)
+	seen := map[string]bool{}
+	for _, r := range set.Rules[33:] {
+		require.False(t, seen[r.Where.Value+r.Having.Value], r.Where.Value)
+		seen[r.Where.Value+r.Having.Value] = true
 	}
 }

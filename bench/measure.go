@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,6 +30,7 @@ type contender struct {
 	events int    // what its messages must say it read; 0 when it says nothing
 	output string // digest of what it printed, the same in every run
 	alerts int
+	rules  int // of a generated set; 0 for the catalog
 	runs   []measurement
 }
 
@@ -45,6 +47,14 @@ func contenders(binary, file string, o options) ([]*contender, error) {
 	}
 	if runtime.NumCPU() > 1 {
 		all = append(all, &contender{name: "two cores", args: replay, cores: 2, events: o.events})
+	}
+	for _, n := range ruleCounts {
+		folder, err := writeRules(o.dir, n)
+		if err != nil {
+			return nil, err
+		}
+		args := append(slices.Clone(one[:len(one)-1]), "--rules", folder, file)
+		all = append(all, &contender{name: fmt.Sprintf("%d rules", n), args: append(pin(), args...), cores: 1, events: o.events, rules: n})
 	}
 	return all, nil
 }
