@@ -18,6 +18,7 @@ import (
 // measurement is one run of a command.
 type measurement struct {
 	seconds float64 // from start to end, as a person waits for it
+	told    float64 // what replay says that reading and evaluating took, without loading rules
 	cpu     float64 // seconds of processor, in the program and in the system
 	peak    int64   // bytes of memory at the most; 0 where the system does not tell
 }
@@ -103,6 +104,9 @@ func (c *contender) measure(ctx context.Context) (measurement, error) {
 	digest := fmt.Sprintf("%x", sha256.Sum256(out.Bytes()))
 	if c.output != "" && c.output != digest {
 		return m, fmt.Errorf("run %s: it printed something else than the time before", c.line())
+	}
+	if _, err := fmt.Sscanf(msgs.String(), "%d events in %f s", new(int), &m.told); err != nil && c.events > 0 {
+		return m, fmt.Errorf("run %s: read how long it took: %w", c.line(), err)
 	}
 	c.output, c.alerts = digest, bytes.Count(out.Bytes(), []byte("\n"))
 	m.cpu = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()

@@ -37,8 +37,14 @@ var specific = []struct{ types, where, group, having string }{
 	{`["slo", "scp"]`, `tenant_name == "tenant-%d"`, "user_id", "count() > 10"},
 }
 
-// writeRules writes n rules into a folder below dir and returns it. One rule in
-// a hundred beyond the first is general.
+// open are conditions on an indicator that no index helps with.
+var open = []struct{ types, where, group, having string }{
+	{`["s", "fp", "seacft"]`, `user_agent contains "scanner-%d"`, "ip", "count() > 1"},
+	{`["ss", "fu", "slo"]`, `user_name endsWith "@customer-%d.example"`, "ip", "count() > 20"},
+}
+
+// writeRules writes n rules into a folder below dir and returns it: 33 general
+// ones, then specific ones, and one in a hundred that is open.
 func writeRules(dir string, n int) (string, error) {
 	folder := filepath.Join(dir, fmt.Sprintf("rules-%d", n))
 	if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -47,11 +53,12 @@ func writeRules(dir string, n int) (string, error) {
 	var out strings.Builder
 	for i := range n {
 		kind := general[i%len(general)]
-		if i >= 33 && i%100 != 0 {
+		if i >= 33 {
 			kind = specific[i%len(specific)]
+			if i%100 == 0 {
+				kind = open[i/100%len(open)]
+			}
 			kind.where = fmt.Sprintf(kind.where, i)
-		} else if i >= 33 {
-			kind.having = strings.Replace(kind.having, "> ", fmt.Sprintf("> %d", i), 1)
 		}
 		fmt.Fprintf(&out, "---\nid: bench-%d\ntitle: Rule %d of the measurement\nseverity: low\nwhere: >-\n  type in %s && %s\ngroup_by: [%s]\nwindow: %dm\nhaving: %s\n",
 			i, i, kind.types, kind.where, kind.group, 10+i%50, kind.having)

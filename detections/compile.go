@@ -123,6 +123,7 @@ func compile(r *Rule, overrides map[string]any, lists Lists, table *nameTable, d
 		}
 	}
 	t := newTranslator(c.params, lists, table)
+	defer t.done()
 	t.signals = r.On == "signals"
 	c.compileWhere(t, d)
 	c.compileGroup(t, d)
@@ -332,6 +333,7 @@ func (c *compiled) compileMarks(t *translator, d *yamldoc.Decoder, texts []markT
 // there is no single event to take them from.
 func (c *compiled) checkHavingNames(t *translator, d *yamldoc.Decoder) {
 	probe := newTranslator(c.params, t.lists, newNameTable())
+	defer probe.done()
 	probe.aggregates = true
 	n, ok := probe.parse(c.Rule.Having.Value)
 	if !ok {

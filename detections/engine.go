@@ -103,12 +103,12 @@ type Engine struct {
 	candidates []*ruleState         // what concerned made last
 
 	dedupe   *logstream.Dedupe
-	newest   int64   // latest event time seen, ms; 0 before the first event
-	floor    int64   // the watermark is at least this
-	ticked   int64   // watermark when the queue was looked at last
-	swept    int64   // watermark when groups were last looked through
-	queues   []queue // groups that are followed closely, by level of their rule
-	byLevel  [][]*ruleState
+	newest   int64          // latest event time seen, ms; 0 before the first event
+	floor    int64          // the watermark is at least this
+	ticked   int64          // watermark when the queue was looked at last
+	swept    int64          // watermark when groups were last looked through
+	queues   []queue        // groups that are followed closely, by level of their rule
+	byLevel  [][]*ruleState // those that a tick must look at: on signals, or on lists that rules fill
 	filled   map[string]*filledList
 	signals  []signal          // since the last tick
 	heard    int64             // watermark up to which signals were heard

@@ -3,6 +3,7 @@ package detections
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -128,6 +129,12 @@ func (r *Rule) checkSteps(d *yamldoc.Decoder) {
 func (s *RuleSet) checkNetwork() diag.Problems {
 	var problems diag.Problems
 	s.levels = map[string]int{}
+	published := map[string]bool{}
+	for _, r := range s.Rules {
+		if r.Publish != nil {
+			published[r.Publish.List] = true
+		}
+	}
 	open := map[string]bool{}
 	var levelOf func(r *Rule) (int, *Rule)
 	levelOf = func(r *Rule) (int, *Rule) {
@@ -140,7 +147,11 @@ func (s *RuleSet) checkNetwork() diag.Problems {
 		open[r.ID] = true
 		defer delete(open, r.ID)
 		level := 0
+		waits := r.On == "signals" || slices.ContainsFunc(r.named, func(l string) bool { return published[l] })
 		for _, o := range s.Rules {
+			if !waits {
+				break
+			}
 			if !s.reads(r, o) {
 				continue
 			}

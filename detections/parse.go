@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/expr-lang/expr"
@@ -104,14 +105,31 @@ func markEach(text string) string {
 // config holds what expr must know, made once for each of the two states of
 // aggregates.
 func (t *translator) config() *conf.Config {
-	known := &t.configs[0]
+	i := 0
 	if t.aggregates {
-		known = &t.configs[1]
+		i = 1
 	}
+	known := &t.configs[i]
 	if *known == nil {
-		*known = newConfig(t.aggregates)
+		if *known, _ = configs[i].Get().(*conf.Config); *known == nil {
+			*known = newConfig(t.aggregates)
+		}
 	}
 	return *known
+}
+
+// configs are kept between rules: making one costs more than compiling a rule.
+// Expr writes to a config while it uses it, so each has one user at a time.
+var configs [2]sync.Pool
+
+// done gives back what t borrowed.
+func (t *translator) done() {
+	for i, c := range t.configs {
+		if c != nil {
+			configs[i].Put(c)
+		}
+	}
+	t.configs = [2]*conf.Config{}
 }
 
 // fromExpr are the functions of expr that rules may use beside the helpers. They
@@ -159,6 +177,7 @@ func (t *translator) parse(text string) (ast.Node, bool) {
 		if !t.aggregates {
 			// count() and others mean something else to expr: see whether they were meant.
 			probe := newTranslator(t.params, t.lists, newNameTable())
+			defer probe.done()
 			probe.aggregates = true
 			if n, ok := probe.parse(text); ok {
 				probe.aggregates = false

@@ -146,7 +146,9 @@ func (e *Engine) arrange() {
 		for r.level >= len(e.byLevel) {
 			e.byLevel = append(e.byLevel, nil)
 		}
-		e.byLevel[r.level] = append(e.byLevel[r.level], r)
+		if r.derives || r.On == "signals" {
+			e.byLevel[r.level] = append(e.byLevel[r.level], r)
+		}
 		e.readsSignals = e.readsSignals || r.On == "signals"
 		if r.Publish != nil {
 			filled[r.Publish.List] = e.filled[r.Publish.List]
