@@ -264,7 +264,7 @@ func eachPacked(cold string, visit func(t int64, mask uint16, whole string)) {
 // coldLimit is how many entries a group needs before its rule could hold.
 func (c *compiled) findColdLimit(v *evaluator) int {
 	switch {
-	case c.remembers() || c.kind == Absence || len(c.baselines) > 0:
+	case c.probed || c.remembers() || c.kind == Absence || len(c.baselines) > 0:
 		return 0
 	case c.kind == Sequence:
 		return maxCold

@@ -30,6 +30,7 @@ type compiled struct {
 	kept      []namedProgram
 	rises     bool // having is judged as events come
 	travels   bool // kept holds latitude and longitude
+	probed    bool // every window is judged, for the tools that explain
 	coldLimit int  // a group of fewer entries cannot satisfy the rule
 	evidence  []namedProgram
 	raises    []raise  // of severity

@@ -115,6 +115,7 @@ type Engine struct {
 	undated  []logstream.Event // that came before any event with a time
 	eval     evaluator
 	packer   packer
+	probe    *probe
 	vals     []any // of the entry that is being made
 	stats    Stats
 	entityAt [4]int // slots of the fields that alerts name as entities
@@ -262,7 +263,7 @@ func (e *Engine) Ingest(ev *logstream.Event) {
 func (e *Engine) place(ev *logstream.Event, t int64) {
 	plan := e.byType[ev.Type]
 	switch {
-	case plan == nil && e.other.empty():
+	case plan == nil && e.other.empty() && e.probe == nil:
 	case !e.opts.Unique && e.dedupe.Seen(ev.ID):
 		e.stats.Duplicates++
 	default:
@@ -308,8 +309,13 @@ func (e *Engine) Advance(t time.Time) {
 
 // Settle ends the wait for late events: every event so far is evaluated, and
 // one that still comes from before the latest of them is late. Alerts whose
-// quiet time is not over stay open.
+// quiet time is not over stay open, and are told as they are.
 func (e *Engine) Settle() {
+	e.settleAll()
+	e.tellWhole()
+}
+
+func (e *Engine) settleAll() {
 	if e.newest == 0 && len(e.undated) > 0 {
 		e.newest = e.opts.Now().UnixMilli()
 		e.datePending(e.newest)
@@ -323,7 +329,7 @@ func (e *Engine) Settle() {
 // Finish settles, and then lets time pass until every window has closed and
 // every alert has resolved.
 func (e *Engine) Finish() {
-	if e.Settle(); e.newest == 0 {
+	if e.settleAll(); e.newest == 0 {
 		return
 	}
 	end := e.floor

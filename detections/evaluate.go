@@ -16,6 +16,9 @@ func (e *Engine) evaluate(ev *logstream.Event, t int64, late bool, plan *typePla
 		e.stats.Late++
 		behind = e.watermark()
 	}
+	if e.probe != nil {
+		e.probe.see(e, ev, t, late)
+	}
 	e.eval.row.take(ev)
 	for _, r := range e.concerned(plan) {
 		e.consider(r, ev, t, behind)

@@ -104,6 +104,7 @@ func (f *firstSeen) holds(e *entry, v *evaluator) bool {
 	if err != nil {
 		v.fail(f.c, err)
 	}
+	v.judged(f.c, e.t, ok)
 	return ok
 }
 

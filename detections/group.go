@@ -121,9 +121,9 @@ func (g *group) drop(n int) {
 // put at or past what it is over any part of the entries.
 func (g *group) possible(c *compiled, v *evaluator) bool {
 	switch {
-	case c.kind == Sequence:
+	case c.kind == Sequence && !c.probed:
 		return c.possibleSteps(g.entries)
-	case c.having == nil || !c.rises || len(c.baselines) > 0:
+	case c.probed || c.having == nil || !c.rises || len(c.baselines) > 0:
 		return len(g.entries) > 0
 	}
 	return c.boundHolds(v, func(i int) int {

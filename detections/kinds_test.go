@@ -356,12 +356,19 @@ publish: {list: bad, value: ip, ttl: 1h}
 // ingest gives an engine one event, so many seconds after the start.
 func ingest(t *testing.T, e *detections.Engine, fields map[string]any, second int) {
 	t.Helper()
+	ev := eventAt(t, fields, second, 0)
+	e.Ingest(&ev)
+}
+
+// eventAt makes an event, so many seconds after the start.
+func eventAt(t *testing.T, fields map[string]any, second, n int) logstream.Event {
+	t.Helper()
 	at := oracleBase.Add(time.Duration(second) * time.Second)
 	fields["date"] = at.Format("2006-01-02T15:04:05.000Z")
-	fields["log_id"] = fmt.Sprintf("id%06d-%v-%v", second, fields["user_id"], fields["type"])
+	fields["log_id"] = fmt.Sprintf("id%06d-%d-%v-%v", second, n, fields["user_id"], fields["type"])
 	raw, err := json.Marshal(fields)
 	require.NoError(t, err)
 	ev, err := logstream.Decode(raw)
 	require.NoError(t, err)
-	e.Ingest(&ev)
+	return ev
 }

@@ -10,6 +10,8 @@ type evaluator struct {
 	row  *row // fields of the present event
 	agg  *row // aggregates by name, and what a kind of rule adds to them
 	fail func(c *compiled, err error)
+
+	probe *probe // nil but for the tools that explain
 }
 
 // machine walks the entries of one group in order of time and finds the

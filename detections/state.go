@@ -67,6 +67,7 @@ func (s *state) holds(was, now any, v *evaluator) bool {
 	if err != nil {
 		v.fail(s.c, err)
 	}
+	v.judged(s.c, s.at, ok)
 	return ok
 }
 

@@ -39,6 +39,22 @@ func (e *Engine) tell(w *watch, m *walk) {
 	e.opts.OnChange(Change{Updated, open.alert})
 }
 
+// tellWhole tells the open alerts as they are, whatever was told of them last.
+func (e *Engine) tellWhole() {
+	watches := slices.Concat(e.queues...)
+	slices.SortFunc(watches, watchOrder)
+	for _, w := range watches {
+		if w.settled == nil || w.settled.pos().ep == nil {
+			continue
+		}
+		m := w.settled.pos()
+		if o := w.alert(m.opened); o != nil && o.told < m.ep.count {
+			o.told = 0
+			e.tell(w, m)
+		}
+	}
+}
+
 // keepIdentity makes a the same alert as was. One that late evidence opened
 // stays late, and opened when it opened.
 func (a *Alert) keepIdentity(was *Alert) {

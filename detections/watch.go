@@ -169,6 +169,8 @@ func (e *Engine) step(w *watch, wm int64) {
 		was := s.shed
 		defer func() { e.shed(w.rule.ID, shedChains, s.shed-was) }()
 	}
+	e.probe.enterGroup(w.rule, w.group)
+	defer func() { e.probe.leaveGroup(m, wm) }()
 	m.advance(w.group.entries, wm, &e.eval, func(o outcome) {
 		w.ahead = nil // what it made of the same events is out of date
 		at := m.pos()

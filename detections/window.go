@@ -83,6 +83,7 @@ func (m *window) holds(entries []entry, end int64, v *evaluator) bool {
 	if err != nil {
 		v.fail(m.c, err)
 	}
+	v.judged(m.c, end, ok)
 	return ok
 }
 
