@@ -24,7 +24,7 @@ import (
 
 type replayFlags struct {
 	config, tenant, letters, output string
-	rules                           []string
+	rules, against                  []string
 	respond                         bool
 	workers                         int
 }
@@ -35,7 +35,7 @@ const maxWorkers = 256
 func newReplay(std stdio) *cobra.Command {
 	var f replayFlags
 	cmd := &cobra.Command{
-		Use:   "replay [--config FILE] [--rules DIR]… [--respond] FILE…",
+		Use:   "replay [--config FILE] [--rules DIR]… [--against DIR]… [--respond] FILE…",
 		Short: "Run events from files through the daemon's own engine",
 		Long: `Replay reads events from files (JSON lines, arrays, gzip, any of Auth0's
 envelopes; - is standard input) and prints the alerts that the daemon would have
@@ -46,15 +46,21 @@ What cannot be read is told with file and line, counted, and kept in a
 dead-letter file; the rest goes on. Events that count although a value in them
 is not what it should be are told too, and are not unreadable. --rules replaces the shipped rules.
 --respond adds what would have been done to whom; nothing is contacted.
+--against prints the difference instead: alerts that are new with --rules, gone,
+or moved (the same rule and group, another time, count or severity).
 
 Exit codes: 0 all files were read (unreadable lines are told, not fatal),
 1 a file or a rule could not be read or an interrupt came, 2 wrong usage.`,
 		Example: `  portcullis replay events.jsonl.gz
   portcullis replay --config portcullis.yaml --respond yesterday.jsonl
+  portcullis replay --rules new/ --against old/ -o table events.jsonl
   zcat events.gz | portcullis replay --rules rules/ -o table -`,
 		RunE: func(cmd *cobra.Command, files []string) error {
 			if len(files) == 0 {
 				return usage("replay needs the files to read, or - for standard input")
+			}
+			if len(f.against) > 0 && f.respond {
+				return usage("--against compares alerts, --respond tells what would be done: use one of them")
 			}
 			if f.workers < 0 || f.workers > maxWorkers {
 				return usage("--workers must be between 0 and %d", maxWorkers)
@@ -67,6 +73,7 @@ Exit codes: 0 all files were read (unreadable lines are told, not fatal),
 	}
 	cmd.Flags().StringVarP(&f.config, "config", "c", "", "the daemon's `file`")
 	cmd.Flags().StringArrayVar(&f.rules, "rules", nil, "rules to run instead of the shipped ones: a file or `folder`; may be repeated")
+	cmd.Flags().StringArrayVar(&f.against, "against", nil, "print how the alerts differ from those of these rules: a file or `folder`; may be repeated")
 	cmd.Flags().BoolVar(&f.respond, "respond", false, "add what would have been done")
 	cmd.Flags().StringVar(&f.tenant, "tenant", "", "take all events as this `tenant`'s; else its name in each event counts")
 	cmd.Flags().StringVar(&f.letters, "dead-letter", "portcullis-dead-letter.jsonl", "`file` for what could not be read; made when needed")
@@ -82,6 +89,7 @@ type replayer struct {
 	cfg     *config.Config
 	engines map[string]*detections.Engine
 	alerts  map[string]detections.Alert // the latest state of each, by tenant and id
+	against *replayer                   // the rules to compare with; nil without --against
 	rejects rejects
 	odd     odd
 }
@@ -111,6 +119,11 @@ func replay(ctx context.Context, std stdio, f replayFlags, files []string) error
 	}
 	r := &replayer{flags: f, content: content, cfg: cfg, engines: map[string]*detections.Engine{}, alerts: map[string]detections.Alert{},
 		rejects: rejects{std: std, path: f.letters}, odd: odd{std: std}}
+	if len(f.against) > 0 {
+		if err := r.useAgainst(); err != nil {
+			return err
+		}
+	}
 	// Most of a replay is garbage at once: collect it less often.
 	defer debug.SetGCPercent(debug.SetGCPercent(200))
 	start := time.Now()
@@ -118,10 +131,13 @@ func replay(ctx context.Context, std stdio, f replayFlags, files []string) error
 	src := logstream.NewFile(files, logstream.FileOptions{Stdin: std.in, Workers: f.workers, Reject: r.rejects.add, Odd: r.odd.add, Progress: bar.show})
 	readErr := src.Run(ctx, r.deliver)
 	bar.done()
-	for _, e := range r.engines {
-		e.Settle()
+	r.settle()
+	show := r.print
+	if r.against != nil {
+		r.against.settle()
+		show = r.printDifference
 	}
-	if err := r.print(std); err != nil {
+	if err := show(std); err != nil {
 		return err
 	}
 	r.summarise(std, time.Since(start))
@@ -132,6 +148,12 @@ func replay(ctx context.Context, std stdio, f replayFlags, files []string) error
 		return fmt.Errorf("replay: %w", err)
 	}
 	return nil
+}
+
+func (r *replayer) settle() {
+	for _, e := range r.engines {
+		e.Settle()
+	}
 }
 
 var tenantNamePath = mustPath("tenant_name")
@@ -150,6 +172,9 @@ func (r *replayer) deliver(ctx context.Context, b logstream.Batch) error {
 			return err
 		}
 		e.Ingest(&b.Events[i])
+	}
+	if r.against != nil {
+		return r.against.deliver(ctx, b)
 	}
 	return nil
 }
