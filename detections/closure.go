@@ -236,9 +236,9 @@ func (b *binder) comparison(n *ast.CallNode) condition {
 	case "__eq", "__ne", "__lt", "__le", "__gt", "__ge":
 		return b.compared(name, b.operand(n.Arguments[0]), b.operand(n.Arguments[1]))
 	case "__in", "__not_in":
-		return membership(b.operand(n.Arguments[0]), b.operand(n.Arguments[1]), want)
+		return b.membership(b.operand(n.Arguments[0]), b.operand(n.Arguments[1]), want)
 	case "__contains", "__not_contains":
-		return membership(b.operand(n.Arguments[1]), b.operand(n.Arguments[0]), want)
+		return b.membership(b.operand(n.Arguments[1]), b.operand(n.Arguments[0]), want)
 	case "__starts", "__not_starts":
 		return affix(strings.HasPrefix, b.operand(n.Arguments[0]), b.operand(n.Arguments[1]), want)
 	case "__ends", "__not_ends":

@@ -61,11 +61,11 @@ func fieldAgainst(op string, slot int, is datum) condition {
 }
 
 // membership binds "v in of", which is also "of contains v".
-func membership(v, of operand, want bool) condition {
+func (b *binder) membership(v, of operand, want bool) condition {
 	if of.fixed {
 		if set, ok := textSet(of.is); ok {
 			get := v.get
-			return func(r *row) bool {
+			c := func(r *row) bool {
 				d := get(r)
 				if d.kind != textValue {
 					return d.kind != noValue && !want
@@ -73,6 +73,7 @@ func membership(v, of operand, want bool) condition {
 				_, in := set[d.text]
 				return in == want
 			}
+			return b.remembered(c, v, fmt.Sprintf("among %q %v", of.is.boxed, want))
 		}
 	}
 	value, collection := v.get, of.get
