@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
@@ -45,6 +46,9 @@ var aggregateFuncs = map[string]aggregateFunc{
 	"values":   {args: [2]int{1, 1}, make: func() accumulator { return &valueList{seen: map[any]bool{}} }},
 	"first":    {args: [2]int{1, 1}, make: func() accumulator { return &edge{} }},
 	"last":     {args: [2]int{1, 1}, make: func() accumulator { return &edge{last: true} }},
+
+	"median":     {args: [2]int{1, 1}, make: func() accumulator { return newQuantile(50) }},
+	"percentile": {args: [2]int{2, 2}}, // see newAccumulator
 }
 
 func aggregateNames() []string { return keys(aggregateFuncs) }
@@ -56,7 +60,7 @@ const maxValues = 100
 func (t *translator) aggregate(n *ast.CallNode, fn string) ast.Node {
 	f := aggregateFuncs[fn]
 	if len(n.Arguments) < f.args[0] || len(n.Arguments) > f.args[1] {
-		return t.fail(n, "%s() takes one argument, found %d", fn, len(n.Arguments))
+		return t.fail(n, "%s() takes %s, found %d", fn, pick(f.args[1] == 2, "two arguments", "one argument"), len(n.Arguments))
 	}
 	text := n.String()
 	for _, a := range t.aggs {
@@ -65,7 +69,14 @@ func (t *translator) aggregate(n *ast.CallNode, fn string) ast.Node {
 		}
 	}
 	a := aggregate{fn: fn, text: text, name: fmt.Sprintf("agg:%d", len(t.aggs))}
-	if len(n.Arguments) == 1 {
+	if fn == "percentile" {
+		p, ok := constantNumber(n.Arguments[1])
+		if !ok || p < 0 || p > 100 {
+			return t.failHint(n.Arguments[1], "%s() takes a number from 0 to 100", fn, "for instance percentile(details.latency, 95)")
+		}
+		a.fn += ":" + strconv.FormatFloat(p, 'g', -1, 64)
+	}
+	if len(n.Arguments) > 0 {
 		t.aggregates, t.inAggregate = false, true
 		arg := n.Arguments[0]
 		if f.pred {
@@ -148,4 +159,15 @@ func (a *aggregate) bound(present int) any {
 		return math.Inf(1)
 	}
 	return math.Inf(-1)
+}
+
+// constantNumber is the value of a number that stands in an expression.
+func constantNumber(n ast.Node) (float64, bool) {
+	switch n := n.(type) {
+	case *ast.IntegerNode:
+		return float64(n.Value), true
+	case *ast.FloatNode:
+		return n.Value, true
+	}
+	return 0, false
 }

@@ -85,7 +85,7 @@ func (h *history) note(b *baseline, e *entry, ep *episode) {
 	}
 }
 
-func (b *baseline) fresh() accumulator { return aggregateFuncs[b.fn].make() }
+func (b *baseline) fresh() accumulator { return newAccumulator(b.fn) }
 
 // finish turns the present bucket into a mark.
 func (h *history) finish(b *baseline) {

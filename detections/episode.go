@@ -65,7 +65,7 @@ const (
 func newEpisode(c *compiled, at int64) *episode {
 	ep := &episode{opened: at, lastTrue: at, publishes: c.Publish != nil, evidence: make([]accumulator, len(c.aggs))}
 	for i, a := range c.aggs {
-		ep.evidence[i] = aggregateFuncs[a.fn].make()
+		ep.evidence[i] = newAccumulator(a.fn)
 	}
 	return ep
 }

@@ -53,7 +53,7 @@ func foldOf(c *compiled, entries []entry) entry {
 	last := &entries[len(entries)-1]
 	f := &fold{begin: entries[0].start(), first: entries[0].firstID(), weights: make([]int, len(c.aggs)), publish: valueList{seen: map[any]bool{}}}
 	for i := range c.aggs {
-		f.accs = append(f.accs, aggregateFuncs[c.aggs[i].fn].make())
+		f.accs = append(f.accs, newAccumulator(c.aggs[i].fn))
 	}
 	out := entry{t: last.t, id: last.id, mask: last.mask, fold: f}
 	for k := range entries {
@@ -219,7 +219,7 @@ func (f *fold) encode(enc *encoder) {
 func decodeFold(d *decoder, c *compiled) *fold {
 	f := &fold{n: int(d.uint()), begin: d.int(), first: d.string(), publish: valueList{seen: map[any]bool{}}}
 	for _, a := range c.aggs {
-		acc := aggregateFuncs[a.fn].make()
+		acc := newAccumulator(a.fn)
 		acc.decode(d)
 		f.accs = append(f.accs, acc)
 		f.weights = append(f.weights, int(d.uint()))

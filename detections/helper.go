@@ -48,6 +48,7 @@ type helper struct {
 	args   []argument
 	result FieldKind
 	call   func(args []datum) (datum, error)
+	total  bool // it is called with what is missing too, and is never missing itself
 }
 
 var (
@@ -59,47 +60,54 @@ var (
 	aPlaceArg = argument{kind: NumberKind | MappingKind}
 )
 
-var helpers = []helper{
-	{Function{"lower", "lower(text)", "the text in small letters", `lower(user_name) == "admin"`}, []argument{aTextArg}, TextKind,
-		func(a []datum) (datum, error) { return partOf(&a[0], strings.ToLower(a[0].text)), nil }},
-	{Function{"upper", "upper(text)", "the text in capitals", `upper(details.country) == "CH"`}, []argument{aTextArg}, TextKind,
-		func(a []datum) (datum, error) { return partOf(&a[0], strings.ToUpper(a[0].text)), nil }},
-	{Function{"trim", "trim(text, [characters])", "the text without white space, or these characters, at its ends", `trim(user_name) == ""`}, []argument{aTextArg, optional(aTextArg)}, TextKind, trimText},
-	{Function{"split", "split(text, separator)", "the list of the text's parts", `split(user_id, "|")[0] == "sms"`}, []argument{aTextArg, aTextArg}, ListKind, splitText},
-	{Function{"replace", "replace(text, old, new)", "the text with every old replaced", `replace(user_name, ".", "") == "ann"`}, []argument{aTextArg, aTextArg, aTextArg}, TextKind, replaceText},
-	{Function{"len", "len(value)", "characters of a text, elements of a list, members of a mapping", `len(details.request.auth.credentials.scopes) > 20`}, []argument{{kind: TextKind | ListKind | MappingKind}}, NumberKind, length},
-	{Function{"domain", "domain(email)", "what follows the last @, in small letters", `domain(user_name) == "example.com"`}, []argument{aTextArg}, TextKind,
-		func(a []datum) (datum, error) {
+var helpers = append(strictHelpers, looseHelpers...)
+
+var strictHelpers = []helper{
+	{Function: Function{"lower", "lower(text)", "the text in small letters", `lower(user_name) == "admin"`}, args: []argument{aTextArg}, result: TextKind,
+		call: func(a []datum) (datum, error) { return partOf(&a[0], strings.ToLower(a[0].text)), nil }},
+	{Function: Function{"upper", "upper(text)", "the text in capitals", `upper(details.country) == "CH"`}, args: []argument{aTextArg}, result: TextKind,
+		call: func(a []datum) (datum, error) { return partOf(&a[0], strings.ToUpper(a[0].text)), nil }},
+	{Function: Function{"trim", "trim(text, [characters])", "the text without white space, or these characters, at its ends", `trim(user_name) == ""`}, args: []argument{aTextArg, optional(aTextArg)}, result: TextKind,
+		call: trimText},
+	{Function: Function{"split", "split(text, separator)", "the list of the text's parts", `split(user_id, "|")[0] == "sms"`}, args: []argument{aTextArg, aTextArg}, result: ListKind,
+		call: splitText},
+	{Function: Function{"replace", "replace(text, old, new)", "the text with every old replaced", `replace(user_name, ".", "") == "ann"`}, args: []argument{aTextArg, aTextArg, aTextArg}, result: TextKind,
+		call: replaceText},
+	{Function: Function{"len", "len(value)", "characters of a text, elements of a list, members of a mapping", `len(details.request.auth.credentials.scopes) > 20`}, args: []argument{{kind: TextKind | ListKind | MappingKind}}, result: NumberKind,
+		call: length},
+	{Function: Function{"domain", "domain(email)", "what follows the last @, in small letters", `domain(user_name) == "example.com"`}, args: []argument{aTextArg}, result: TextKind,
+		call: func(a []datum) (datum, error) {
 			_, domain := parts(a[0].text)
 			return filled(&a[0], strings.ToLower(domain)), nil
 		}},
-	{Function{"local_part", "local_part(email)", "what precedes the last @", `local_part(user_name) startsWith "test"`}, []argument{aTextArg}, TextKind,
-		func(a []datum) (datum, error) { local, _ := parts(a[0].text); return filled(&a[0], local), nil }},
-	{Function{"network", "network(ip, bits, [bits of IPv6])", "the network around an address, of so many bits; 64 bits of IPv6 unless told", `network(ip, 24) == "203.0.113.0/24"`}, []argument{aTextArg, aNumArg, optional(aNumArg)}, TextKind, networkAround},
-	{Function{"in_network", "in_network(ip, network)", "whether the address is in the network, a text in quotes", `in_network(ip, "10.0.0.0/8")`}, []argument{aTextArg, aNetwork}, BoolKind,
-		func(a []datum) (datum, error) {
+	{Function: Function{"local_part", "local_part(email)", "what precedes the last @", `local_part(user_name) startsWith "test"`}, args: []argument{aTextArg}, result: TextKind,
+		call: func(a []datum) (datum, error) { local, _ := parts(a[0].text); return filled(&a[0], local), nil }},
+	{Function: Function{"network", "network(ip, bits, [bits of IPv6])", "the network around an address, of so many bits; 64 bits of IPv6 unless told", `network(ip, 24) == "203.0.113.0/24"`}, args: []argument{aTextArg, aNumArg, optional(aNumArg)}, result: TextKind,
+		call: networkAround},
+	{Function: Function{"in_network", "in_network(ip, network)", "whether the address is in the network, a text in quotes", `in_network(ip, "10.0.0.0/8")`}, args: []argument{aTextArg, aNetwork}, result: BoolKind,
+		call: func(a []datum) (datum, error) {
 			addr, ok := address(a[0].text)
 			if !ok {
 				return datum{}, nil
 			}
 			return truthOf(a[1].boxed.(netip.Prefix).Contains(addr)), nil
 		}},
-	{Function{"is_private", "is_private(ip)", "whether the address is of a private, loopback or link-local network", `not is_private(ip)`}, []argument{aTextArg}, BoolKind,
-		func(a []datum) (datum, error) {
+	{Function: Function{"is_private", "is_private(ip)", "whether the address is of a private, loopback or link-local network", `not is_private(ip)`}, args: []argument{aTextArg}, result: BoolKind,
+		call: func(a []datum) (datum, error) {
 			addr, ok := address(a[0].text)
 			if !ok {
 				return datum{}, nil
 			}
 			return truthOf(addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast()), nil
 		}},
-	{Function{"hour", "hour(date, [zone])", "the hour of the day, 0 to 23, in UTC or a zone in quotes", `hour(date, "Europe/Zurich") < 6`}, []argument{aTextArg, aZone}, NumberKind,
-		inZone(func(t time.Time) datum { return datumOf(t.Hour()) })},
-	{Function{"weekday", "weekday(date, [zone])", "the day of the week: monday, tuesday, …", `weekday(date) in ["saturday", "sunday"]`}, []argument{aTextArg, aZone}, TextKind,
-		inZone(func(t time.Time) datum { return datumOf(strings.ToLower(t.Weekday().String())) })},
-	{Function{"unix", "unix(date)", "the seconds since 1970", `unix(date) - unix(details.issued_at) > 3600`}, []argument{aTextArg}, NumberKind,
-		inZone(func(t time.Time) datum { return numberOf(float64(t.UnixMilli()) / 1000) })},
-	{Function{"distance_km", "distance_km(lat1, lon1, lat2, lon2) or distance_km(place, place)", "the kilometres between two places in degrees, or two mappings with latitude and longitude",
-		`distance_km(location_info, details.last_location) > 500`}, []argument{aPlaceArg, aPlaceArg, optional(aNumArg), optional(aNumArg)}, NumberKind, distance},
+	{Function: Function{"hour", "hour(date, [zone])", "the hour of the day, 0 to 23, in UTC or a zone in quotes", `hour(date, "Europe/Zurich") < 6`}, args: []argument{aTextArg, aZone}, result: NumberKind,
+		call: inZone(func(t time.Time) datum { return datumOf(t.Hour()) })},
+	{Function: Function{"weekday", "weekday(date, [zone])", "the day of the week: monday, tuesday, …", `weekday(date) in ["saturday", "sunday"]`}, args: []argument{aTextArg, aZone}, result: TextKind,
+		call: inZone(func(t time.Time) datum { return datumOf(strings.ToLower(t.Weekday().String())) })},
+	{Function: Function{"unix", "unix(date)", "the seconds since 1970", `unix(date) - unix(details.issued_at) > 3600`}, args: []argument{aTextArg}, result: NumberKind,
+		call: inZone(func(t time.Time) datum { return numberOf(float64(t.UnixMilli()) / 1000) })},
+	{Function: Function{"distance_km", "distance_km(lat1, lon1, lat2, lon2) or distance_km(place, place)", "the kilometres between two places in degrees, or two mappings with latitude and longitude", `distance_km(location_info, details.last_location) > 500`}, args: []argument{aPlaceArg, aPlaceArg, optional(aNumArg), optional(aNumArg)}, result: NumberKind,
+		call: distance},
 }
 
 var helperByName = func() map[string]*helper {
@@ -269,8 +277,11 @@ func kindOfDatum(d *datum) FieldKind {
 	return 0
 }
 
-// run calls the helper: missing when an argument is.
+// run calls the helper: missing when an argument is, unless the helper is total.
 func (h *helper) run(args []datum) (datum, error) {
+	if h.total {
+		return h.call(args)
+	}
 	for i := range args {
 		if args[i].kind == noValue {
 			return datum{}, nil

@@ -16,7 +16,7 @@ var _ machine = (*window)(nil)
 func newWindow(c *compiled) *window {
 	m := &window{walk: newWalk(c), judged: math.MinInt64, sums: make([]accumulator, c.nHaving)}
 	for i := range m.sums {
-		if acc, ok := aggregateFuncs[c.aggs[i].fn].make().(removable); ok {
+		if acc, ok := newAccumulator(c.aggs[i].fn).(removable); ok {
 			m.sums[i] = acc
 		}
 	}
@@ -68,7 +68,7 @@ func (m *window) holds(entries []entry, end int64, v *evaluator) bool {
 	v.agg.clear()
 	for i, acc := range m.sums {
 		if acc == nil {
-			acc = aggregateFuncs[m.c.aggs[i].fn].make()
+			acc = newAccumulator(m.c.aggs[i].fn)
 			for k := m.lo; k < m.hi; k++ {
 				entries[k].addTo(acc, i)
 			}
@@ -303,7 +303,7 @@ func (m *window) decode(d *decoder, entries []entry, _ *evaluator) {
 func (m *window) resum(entries []entry) {
 	for i, acc := range m.sums {
 		if acc != nil {
-			m.sums[i] = aggregateFuncs[m.c.aggs[i].fn].make()
+			m.sums[i] = newAccumulator(m.c.aggs[i].fn)
 		}
 	}
 	hi := m.hi
