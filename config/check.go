@@ -3,6 +3,7 @@ package config
 import (
 	"path/filepath"
 	"slices"
+	"time"
 
 	"portcullis/detections"
 	"portcullis/internal/diag"
@@ -13,6 +14,7 @@ import (
 // Checked counts what Check looked at.
 type Checked struct {
 	Rules, Policies, Configs int
+	Exceptions               int // of rule files that were given
 	Warnings                 diag.Problems
 }
 
@@ -46,6 +48,7 @@ func Check(file string, paths []string) (Checked, error) {
 	}
 	if file != "" || len(paths) == 0 {
 		found.Rules, found.Policies = len(content.Rules.Rules), len(content.Policies)
+		found.Warnings = append(found.Warnings, content.Warnings...)
 	}
 	given, missing := collectOnce(paths)
 	problems = append(problems, missing...)
@@ -67,6 +70,7 @@ func Check(file string, paths []string) (Checked, error) {
 		if other := add(err); other != nil {
 			return found, other
 		}
+		found.Warnings = append(found.Warnings, named.Warnings...)
 		if file == "" && len(sorted.configs) == 1 {
 			content = named // its lists are the ones that rules beside it name
 		}
@@ -77,6 +81,8 @@ func Check(file string, paths []string) (Checked, error) {
 			return found, other
 		}
 		found.Rules += len(set.Rules)
+		found.Exceptions += len(set.Exceptions)
+		found.Warnings = append(found.Warnings, set.ExceptionWarnings(time.Now(), false)...)
 	}
 	policies, err := responders.LoadPolicies(sorted.policies, content.Checkers())
 	if other := add(err); other != nil {

@@ -104,11 +104,12 @@ type Content struct {
 
 // Rules says which rules run.
 type Rules struct {
-	Catalog  bool                `yaml:"catalog"`
-	Dirs     []string            `yaml:"dirs"`
-	Disable  []string            `yaml:"disable"`  // ids
-	Lists    map[string][]string `yaml:"lists"`    // added to the shipped lists of the same name
-	Lateness time.Duration       `yaml:"lateness"` // how late an event may arrive and still be in time; 2m if absent
+	Catalog    bool                `yaml:"catalog"`
+	Dirs       []string            `yaml:"dirs"`
+	Disable    []string            `yaml:"disable"`    // ids
+	Exceptions *yaml.Node          `yaml:"exceptions"` // a list of [detections.Exception]
+	Lists      map[string][]string `yaml:"lists"`      // added to the shipped lists of the same name
+	Lateness   time.Duration       `yaml:"lateness"`   // how late an event may arrive and still be in time; 2m if absent
 }
 
 // Slack is the channel that incidents are shown in.

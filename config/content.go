@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"gopkg.in/yaml.v3"
 
@@ -23,6 +24,7 @@ import (
 // Loaded is everything that decides what is detected and what is done.
 type Loaded struct {
 	Rules    *detections.RuleSet
+	Warnings diag.Problems // exceptions that are over, or for no rule
 	Lists    detections.Lists
 	Policies []*responders.Policy
 	Levels   map[string]map[string]string // of bot detection
@@ -54,6 +56,13 @@ func LoadContent(c *Config, extraRules ...string) (*Loaded, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Rules.Exceptions != nil {
+		problems, err = merge(problems, out.Rules.AddExceptions(c.src, c.Rules.Exceptions, "rules.exceptions"))
+		if err != nil {
+			return nil, err
+		}
+	}
+	out.Warnings = out.Rules.ExceptionWarnings(time.Now(), true)
 	kept, unknown := out.Rules.Without(c.Rules.Disable)
 	for _, id := range unknown {
 		problems = append(problems, c.problem("rules.disable", id, "no rule is called %s%s", id, diag.DidYouMean(id, out.Rules.IDs())))

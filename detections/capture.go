@@ -19,7 +19,7 @@ const (
 	recordEnd   byte = 'z' // how many groups each rule has; the last
 )
 
-const captureVersion = "portcullis engine 4"
+const captureVersion = "portcullis engine 5"
 
 // A Capture is the whole state of an engine at one instant, between two events,
 // encoded in slices while the engine goes on. Restored into an engine with the
@@ -182,6 +182,7 @@ func (e *Engine) encodeHead(enc *encoder) error {
 		return fmt.Errorf("capture of the counters: %w", err)
 	}
 	enc.string(string(stats))
+	enc.strings(keys(e.swallowed))
 	enc.len(len(e.undated))
 	for i := range e.undated {
 		enc.string(string(e.undated[i].Raw()))

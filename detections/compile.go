@@ -14,31 +14,33 @@ import (
 // compiled is a rule ready to run for one tenant.
 type compiled struct {
 	*Rule
-	kind      Kind // an unordered sequence is compiled to an aggregate
-	params    map[string]any
-	types     []string   // event types it can match; nil when any
-	index     ruleKey    // how the index finds it
-	where     *program   // nil when the marks alone decide
-	marks     []*program // conditions of which one must hold: an event bears the bit of each that does; nil for most kinds
-	group     []groupPart
-	having    *program    // nil when one event is enough
-	when      *program    // of a state
-	steps     []step      // of a sequence
-	aggs      []aggregate // of having and evidence
-	nHaving   int         // so many of them belong to having
-	baselines []baseline  // of having
-	kept      []namedProgram
-	rises     bool // having is judged as events come
-	travels   bool // kept holds latitude and longitude
-	probed    bool // every window is judged, for the tools that explain
-	coldLimit int  // a group of fewer entries cannot satisfy the rule
-	evidence  []namedProgram
-	raises    []raise  // of severity
-	fields    []field  // every event field that its expressions name
-	lists     []string // every list that they name
-	filled    []string // those of them that rules fill
-	waits     bool     // a condition may still turn false as lists fill: judged behind the watermark
-	derives   bool     // it looks up a list that a rule fills
+	kind            Kind // an unordered sequence is compiled to an aggregate
+	params          map[string]any
+	types           []string   // event types it can match; nil when any
+	index           ruleKey    // how the index finds it
+	where           *program   // nil when the marks alone decide
+	marks           []*program // conditions of which one must hold: an event bears the bit of each that does; nil for most kinds
+	group           []groupPart
+	having          *program    // nil when one event is enough
+	when            *program    // of a state
+	steps           []step      // of a sequence
+	aggs            []aggregate // of having and evidence
+	nHaving         int         // so many of them belong to having
+	baselines       []baseline  // of having
+	kept            []namedProgram
+	rises           bool // having is judged as events come
+	travels         bool // kept holds latitude and longitude
+	probed          bool // every window is judged, for the tools that explain
+	coldLimit       int  // a group of fewer entries cannot satisfy the rule
+	evidence        []namedProgram
+	raises          []raise  // of severity
+	fields          []field  // every event field that its expressions name
+	lists           []string // every list that they name
+	filled          []string // those of them that rules fill
+	waits           bool     // a condition may still turn false as lists fill: judged behind the watermark
+	groupExceptions []*exception
+	eventExceptions []*exception
+	derives         bool // it looks up a list that a rule fills
 }
 
 // step is one step of an ordered sequence.

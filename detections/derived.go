@@ -168,9 +168,15 @@ func (e *Engine) release(r *ruleState, wm int64) {
 	}
 }
 
-// publish puts the values of an episode's new events into the rule's list.
-func (e *Engine) publish(r *ruleState, ep *episode) {
+// publish puts the values of an episode's new events into the rule's list, unless
+// an exception swallows its alert.
+func (e *Engine) publish(w *watch, ep *episode) {
 	if ep == nil || len(ep.fresh) == 0 {
+		return
+	}
+	r := w.rule
+	if e.swallowsOf(r, w.values, ep.lastTrue) != nil {
+		ep.fresh = nil
 		return
 	}
 	list := e.filled[r.Publish.List]

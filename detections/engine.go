@@ -63,6 +63,8 @@ type Stats struct {
 	// what it was: see docs/rules.md.
 	Shed  map[string]map[string]int64
 	State map[string]RuleState // by rule id
+	// Exceptions counts what each exception swallowed, by its Name.
+	Exceptions map[string]*Excepted
 }
 
 // RuleState is how much a rule keeps.
@@ -121,6 +123,7 @@ type Engine struct {
 	entityAt [4]int // slots of the fields that alerts name as entities
 
 	readsSignals bool
+	swallowed    map[string]bool // ids of open alerts that an exception keeps from being told
 
 	capture *Capture // of the engine, on its way; nil while none is
 	epoch   uint32   // of the latest capture
@@ -170,6 +173,7 @@ func NewEngine(tenant string, set *RuleSet, opts Options) (*Engine, error) {
 		opts.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
 	e := &Engine{tenant: tenant, opts: opts, log: opts.Logger, dedupe: logstream.NewDedupe(maxRemembered)}
+	e.swallowed = map[string]bool{}
 	e.stats.RuleErrors, e.stats.Shed = map[string]RuleError{}, map[string]map[string]int64{}
 	e.eval = evaluator{fail: e.ruleFailed}
 	if err := e.SetRules(set, opts.Params); err != nil {
@@ -188,6 +192,11 @@ func (e *Engine) Stats() Stats {
 	s.Shed = map[string]map[string]int64{}
 	for rule, counts := range e.stats.Shed {
 		s.Shed[rule] = maps.Clone(counts)
+	}
+	s.Exceptions = map[string]*Excepted{}
+	for name, x := range e.stats.Exceptions {
+		c := *x
+		s.Exceptions[name] = &c
 	}
 	s.State = map[string]RuleState{}
 	for _, r := range e.rules {

@@ -84,6 +84,9 @@ func (e *Engine) admits(r *ruleState) (mask uint16, ok bool) {
 
 // enter puts an event that counts for a rule into its group.
 func (e *Engine) enter(r *ruleState, ev *logstream.Event, t int64, mask uint16, behind int64) {
+	if r.eventExceptions != nil && e.leavesOut(r, t) {
+		return
+	}
 	key, ok := e.groupKey(r)
 	if !ok {
 		return

@@ -117,9 +117,9 @@ func (e *Engine) tellLate(w *watch, ep *episode, wm int64) {
 		a := ep.alert(r.compiled, e.tenant, w, &e.eval)
 		a.ID = w.alertID(&a)
 		w.late = append(w.late, &lateAlert{openAlert: openAlert{alert: a, told: ep.count}, ep: ep, keep: keep})
-		e.opts.OnChange(Change{Opened, a})
+		e.announce(Change{Opened, a})
 		e.emit(w, ep)
-		e.publish(r, ep)
+		e.publish(w, ep)
 		return
 	}
 	l := w.late[i]
@@ -133,7 +133,7 @@ func (e *Engine) tellLate(w *watch, ep *episode, wm int64) {
 	l.alert.ID = id
 	if ep.count >= 2*l.told {
 		l.told = ep.count
-		e.opts.OnChange(Change{Updated, l.alert})
+		e.announce(Change{Updated, l.alert})
 	}
 }
 
@@ -161,7 +161,7 @@ func (e *Engine) resolveLate(w *watch, wm int64) {
 		end := msTime(at)
 		a.ResolvedAt = &end
 		w.group.remember(span{l.ep.opened, at})
-		e.opts.OnChange(Change{Resolved, a})
+		e.announce(Change{Resolved, a})
 		return true
 	})
 }

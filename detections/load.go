@@ -64,6 +64,10 @@ func Load(files []File, lists Lists) (*RuleSet, error) {
 			problems = append(problems, src.Problem(0, 0, 0, "", "holds no rule").WithHint("write at least id, title, severity and where"))
 		}
 		for _, doc := range docs {
+			if isExceptions(doc) {
+				problems = append(problems, set.addDocument(src, doc)...)
+				continue
+			}
 			r, ps := loadRule(src, doc, lists)
 			if first, dup := seen[r.ID]; dup && r.ID != "" {
 				id, was := keyNode(doc, "id"), keyNode(first.node, "id")
@@ -77,14 +81,17 @@ func Load(files []File, lists Lists) (*RuleSet, error) {
 		}
 	}
 	problems = append(problems, set.checkNetwork()...)
+	problems = append(problems, set.checkExceptions(0)...)
 	return set, problems.Err()
 }
 
 // RuleSet is rules that were loaded together, with the lists they name.
 type RuleSet struct {
-	Rules  []*Rule
-	lists  Lists
-	levels map[string]int // by rule id: a rule is judged after those it reads
+	Rules []*Rule
+	// Exceptions are those of the rule files, and what AddExceptions added.
+	Exceptions []*Exception
+	lists      Lists
+	levels     map[string]int // by rule id: a rule is judged after those it reads
 }
 
 // Rule returns the rule with an id, nil if there is none.
@@ -99,7 +106,7 @@ func (s *RuleSet) Rule(id string) *Rule {
 
 // Without returns the set without the rules named, and the names that no rule has.
 func (s *RuleSet) Without(ids []string) (*RuleSet, []string) {
-	out := &RuleSet{lists: s.lists, levels: s.levels}
+	out := &RuleSet{Exceptions: s.Exceptions, lists: s.lists, levels: s.levels}
 	var unknown []string
 	for _, id := range ids {
 		if s.Rule(id) == nil {

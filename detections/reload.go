@@ -35,6 +35,9 @@ func (e *Engine) SetRules(set *RuleSet, params map[string]map[string]any) error 
 		if err := d.Problems.Err(); err != nil {
 			return err
 		}
+		if err := c.compileExceptions(set, table); err != nil {
+			return err
+		}
 		st := &ruleState{compiled: c, order: i, level: set.levels[r.ID], print: fingerprint(c, set.lists), groups: map[string]*group{}}
 		if was := old[r.ID]; was != nil && was.print == st.print {
 			st.groups, st.swept, st.waiting = was.groups, was.swept, was.waiting
@@ -53,7 +56,9 @@ func (e *Engine) SetRules(set *RuleSet, params map[string]map[string]any) error 
 	}
 	e.index()
 	e.arrange()
+	e.countExceptions(set)
 	e.moveWatches(kept)
+	e.refilter()
 	return nil
 }
 
@@ -100,6 +105,10 @@ func (e *Engine) abandon(w *watch) {
 		open = append(open, l.alert)
 	}
 	for _, a := range open {
+		if e.swallowed[a.ID] {
+			delete(e.swallowed, a.ID)
+			continue
+		}
 		a.ResolvedAt = &end
 		e.opts.OnChange(Change{Resolved, a})
 	}

@@ -62,6 +62,7 @@ func (r *Restoration) Finish() error {
 	}
 	r.next.eval.fail = r.e.ruleFailed
 	*r.e = r.next
+	r.e.refilter()
 	return nil
 }
 
@@ -122,6 +123,18 @@ func (r *Restoration) head(d *decoder) error {
 	}
 	if next.stats.Shed == nil {
 		next.stats.Shed = map[string]map[string]int64{}
+	}
+	next.swallowed = map[string]bool{}
+	for _, id := range d.strings() {
+		next.swallowed[id] = true
+	}
+	counts := next.stats.Exceptions
+	next.stats.Exceptions = map[string]*Excepted{}
+	for name, x := range e.stats.Exceptions {
+		if counts[name] != nil {
+			x = counts[name]
+		}
+		next.stats.Exceptions[name] = x
 	}
 	next.dedupe = logstream.NewDedupe(maxRemembered)
 	next.undated = nil

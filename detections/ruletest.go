@@ -206,7 +206,9 @@ func (s *RuleSet) runTest(r *Rule, t Test, fsys fs.FS) ([]Alert, error) {
 	if len(t.Params) > 0 {
 		opts.Params = map[string]map[string]any{r.ID: t.Params}
 	}
-	e, err := NewEngine("test", s.around(r), opts)
+	set := s.around(r)
+	set.Exceptions = nil // a test is of the rule
+	e, err := NewEngine("test", set, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -229,7 +231,7 @@ func (s *RuleSet) runTest(r *Rule, t Test, fsys fs.FS) ([]Alert, error) {
 
 // around is a rule together with those whose signals or lists it reads.
 func (s *RuleSet) around(r *Rule) *RuleSet {
-	out := &RuleSet{lists: s.lists, levels: s.levels}
+	out := &RuleSet{Exceptions: s.Exceptions, lists: s.lists, levels: s.levels}
 	needed := map[*Rule]bool{}
 	var add func(r *Rule)
 	add = func(r *Rule) {

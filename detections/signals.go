@@ -31,7 +31,7 @@ type signal struct {
 // its id differs from the one that the alert was told under where that was told
 // ahead and then found to have opened earlier.
 func (e *Engine) emit(w *watch, ep *episode) {
-	if !e.readsSignals {
+	if !e.readsSignals || e.swallowsOf(w.rule, w.values, ep.lastTrue) != nil {
 		return
 	}
 	told := ep.alert(w.rule.compiled, e.tenant, w, &e.eval)

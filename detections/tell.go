@@ -18,11 +18,11 @@ func (e *Engine) tell(w *watch, m *walk) {
 		w.alerts = append(w.alerts, open)
 		if l := w.adopt(ep); l != nil {
 			open.alert.keepIdentity(&l.alert)
-			e.opts.OnChange(Change{Updated, open.alert})
+			e.announce(Change{Updated, open.alert})
 			return
 		}
 		open.alert.ID = w.alertID(&a)
-		e.opts.OnChange(Change{Opened, open.alert})
+		e.announce(Change{Opened, open.alert})
 		return
 	}
 	soon := ep.count < 2*open.told && ep.lastTrue-open.toldAt < time.Minute.Milliseconds() || ep.count <= open.told
@@ -36,7 +36,7 @@ func (e *Engine) tell(w *watch, m *walk) {
 	if was.Severity.Rank() > open.alert.Severity.Rank() {
 		open.alert.Severity = was.Severity // it never falls while the alert is open
 	}
-	e.opts.OnChange(Change{Updated, open.alert})
+	e.announce(Change{Updated, open.alert})
 }
 
 // tellWhole tells the open alerts as they are, whatever was told of them last.
@@ -75,12 +75,12 @@ func (e *Engine) resolve(w *watch, nth int, ep *episode, at int64) {
 		w.alerts = slices.Delete(w.alerts, i, i+1)
 	} else {
 		a.ID = w.alertID(&a)
-		e.opts.OnChange(Change{Opened, a})
+		e.announce(Change{Opened, a})
 	}
 	end := msTime(at)
 	a.ResolvedAt = &end
 	w.group.remember(span{a.OpenedAt.UnixMilli(), at})
-	e.opts.OnChange(Change{Resolved, a})
+	e.announce(Change{Resolved, a})
 }
 
 // alertID names an alert for ever: the same events give the same id. An alert
@@ -103,8 +103,14 @@ func (w *watch) alertID(a *Alert) string {
 	return "al_" + hex.EncodeToString(h.Sum(nil)[:8])
 }
 
-// OpenAlerts returns the alerts that are open now, in order of opening.
+// OpenAlerts returns the alerts that are open now and not swallowed by an
+// exception, in order of opening.
 func (e *Engine) OpenAlerts() []Alert {
+	return slices.DeleteFunc(e.everyOpen(), func(a Alert) bool { return e.swallowed[a.ID] })
+}
+
+// everyOpen is OpenAlerts with those that are swallowed.
+func (e *Engine) everyOpen() []Alert {
 	var out []Alert
 	watches := slices.Concat(e.queues...)
 	slices.SortFunc(watches, watchOrder)

@@ -175,7 +175,7 @@ func (e *Engine) step(w *watch, wm int64) {
 		w.ahead = nil // what it made of the same events is out of date
 		at := m.pos()
 		if o.closed != nil {
-			e.publish(w.rule, o.closed)
+			e.publish(w, o.closed)
 			e.resolve(w, at.opened, o.closed, o.closedAt)
 			return
 		}
@@ -187,7 +187,7 @@ func (e *Engine) step(w *watch, wm int64) {
 	if at.ep != nil && w.ahead == nil {
 		e.tell(w, at)
 	}
-	e.publish(w.rule, at.ep)
+	e.publish(w, at.ep)
 	e.withdraw(w, wm)
 }
 
@@ -202,7 +202,7 @@ func (e *Engine) correct(w *watch, at *walk) {
 	a.keepIdentity(&o.alert)
 	if !reflect.DeepEqual(a, o.alert) {
 		o.alert, o.told, o.toldAt = a, at.ep.count, at.ep.lastTrue
-		e.opts.OnChange(Change{Updated, a})
+		e.announce(Change{Updated, a})
 	}
 }
 
@@ -218,7 +218,7 @@ func (e *Engine) withdraw(w *watch, wm int64) {
 			a := o.alert
 			end := a.UpdatedAt
 			a.ResolvedAt = &end
-			e.opts.OnChange(Change{Resolved, a})
+			e.announce(Change{Resolved, a})
 		}
 	}
 }

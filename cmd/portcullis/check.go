@@ -30,7 +30,7 @@ Exit codes: 0 no problem, 1 problems, 2 wrong usage.`,
 			if err != nil && !errors.As(err, &problems) {
 				return err
 			}
-			if len(problems) == 0 && found.Rules+found.Policies+found.Configs == 0 && len(paths) > 0 {
+			if len(problems) == 0 && found.Rules+found.Policies+found.Configs+found.Exceptions == 0 && len(paths) > 0 {
 				return nothingIn("rule, policy or configuration", paths)
 			}
 			found.Warnings.Sort()

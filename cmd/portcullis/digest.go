@@ -35,6 +35,11 @@ func (d *daemon) digest() {
 				for _, n := range s.Events {
 					events += n
 				}
+				leftOut, swallowed := int64(0), int64(0)
+				for _, x := range s.Engine.Exceptions {
+					leftOut, swallowed = leftOut+x.Events, swallowed+x.Alerts
+				}
+				attrs = append(attrs, "excepted_events", leftOut, "excepted_alerts", swallowed)
 				attrs = append(attrs, "events", events, "open_alerts", s.OpenAlerts, "late", s.Engine.Late, "rules_failing", len(s.Engine.RuleErrors))
 			}
 		}

@@ -81,6 +81,7 @@ func guardConfig(t *testing.T, dir string, tenants []guardTenant) string {
 			b.WriteString("      poll: {start: beginning}\n")
 		}
 	}
+	b.WriteString("rules:\n  exceptions:\n    - {rule: '*', where: user_name == 'nobody at all', owner: ann, reason: a test, expires: 2099-01-01}\n")
 	files["portcullis.yaml"] = b.String()
 	for name, text := range files {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))

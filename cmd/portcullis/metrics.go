@@ -50,6 +50,7 @@ var (
 	mOpen       = desc("engine_open_alerts", "Alerts that are open.", "tenant")
 	mRuleErrors = desc("engine_rule_errors_total", "Failed evaluations of a rule.", "tenant", "rule")
 	mShed       = desc("engine_shed_total", "What a rule let go because a bound was reached.", "tenant", "rule", "what")
+	mExcepted   = desc("engine_excepted_total", "Events and alerts that an exception swallowed.", "tenant", "rule", "where", "what")
 	mGroups     = desc("engine_groups", "Groups of events that a rule keeps.", "tenant", "rule")
 	mStateBytes = desc("engine_state_bytes", "About what a rule keeps, in bytes.", "tenant", "rule")
 	mUnanswered = desc("responses_waiting", "Alerts with a change that the responder has not kept yet.", "tenant")
@@ -119,6 +120,10 @@ func (m metrics) Collect(ch chan<- prometheus.Metric) {
 		counter(mLate, float64(s.Engine.Late), t.name)
 		counter(mFuture, float64(s.Engine.Future), t.name)
 		counter(mUndated, float64(s.Engine.Undated), t.name)
+		for _, x := range s.Engine.Exceptions {
+			counter(mExcepted, float64(x.Events), t.name, x.Rule, x.Where, "events")
+			counter(mExcepted, float64(x.Alerts), t.name, x.Rule, x.Where, "alerts")
+		}
 		for _, rule := range t.content.Load().Rules.IDs() {
 			counter(mRuleErrors, float64(s.Engine.RuleErrors[rule].Count), t.name, rule)
 			gauge(mGroups, float64(s.Engine.State[rule].Groups), t.name, rule)

@@ -50,6 +50,9 @@ Exit codes: 0 clean stop, 1 cannot go on, 2 wrong usage.`,
 			for _, w := range cfg.Warnings {
 				log.Warn("configuration", "at", w.Head())
 			}
+			for _, w := range content.Warnings {
+				log.Warn("exception", "at", w.Head())
+			}
 			d, err := newDaemon(cmd.Context(), cfg, content, log, daemonOptions{})
 			if err != nil {
 				return err
