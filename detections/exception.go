@@ -204,10 +204,7 @@ func (c *compiled) keysNamed(n ast.Node) []string {
 }
 
 // pathVisitor collects the names of an expression, each with its members.
-type pathVisitor struct {
-	paths []string
-	inner map[ast.Node]bool // parts of what was collected
-}
+type pathVisitor struct{ paths []string }
 
 // Visit is for package ast, which visits the members of a path before the path.
 func (v *pathVisitor) Visit(n *ast.Node) {
