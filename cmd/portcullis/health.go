@@ -56,8 +56,8 @@ answer, 2 wrong usage.`,
 			if err != nil {
 				return err
 			}
-			all, err := askHealth(cmd.Context(), cfg)
-			if err != nil {
+			var all []tenantHealth
+			if err := askDaemon(cmd.Context(), cfg, "/v1/health", &all); err != nil {
 				return err
 			}
 			return printHealth(std, output, all)
@@ -68,15 +68,19 @@ answer, 2 wrong usage.`,
 	return cmd
 }
 
-// askHealth gets the health of all tenants from the daemon.
-func askHealth(ctx context.Context, cfg *config.Config) ([]tenantHealth, error) {
+// askTimeout bounds how long the daemon may take: it may have to read its whole
+// journal again.
+const askTimeout = 80 * time.Second
+
+// askDaemon reads what the running daemon answers to a GET.
+func askDaemon(ctx context.Context, cfg *config.Config, path string, into any) error {
 	if cfg.HTTP == nil {
-		return nil, hint(errors.New("the configuration names no listener, so the daemon cannot be asked"),
+		return hint(errors.New("the configuration names no listener, so the daemon cannot be asked"),
 			"add http: {listen: 127.0.0.1:8070, token_file: …} and restart the daemon")
 	}
 	token, err := cfg.AdminToken()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	scheme := "http"
 	if cfg.HTTP.CertFile != "" {
@@ -84,32 +88,31 @@ func askHealth(ctx context.Context, cfg *config.Config) ([]tenantHealth, error) 
 	}
 	host, port, err := net.SplitHostPort(cfg.HTTP.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("http.listen %q: %w", cfg.HTTP.Listen, err)
+		return fmt.Errorf("http.listen %q: %w", cfg.HTTP.Listen, err)
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+net.JoinHostPort(host, port)+"/v1/health", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+net.JoinHostPort(host, port)+path, nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	req.Header.Set("Authorization", "Bearer "+token.Reveal())
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, hint(fmt.Errorf("ask the daemon at %s: %w", cfg.HTTP.Listen, errors.Unwrap(err)), "is it running with this configuration?")
+		return hint(fmt.Errorf("ask the daemon at %s: %w", cfg.HTTP.Listen, errors.Unwrap(err)), "is it running with this configuration?")
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
-		return nil, fmt.Errorf("ask the daemon at %s: %s: %s", cfg.HTTP.Listen, resp.Status, strings.TrimSpace(string(body)))
+		return fmt.Errorf("ask the daemon at %s: %s: %s", cfg.HTTP.Listen, resp.Status, strings.TrimSpace(string(body)))
 	}
-	var all []tenantHealth
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(&all); err != nil {
-		return nil, fmt.Errorf("read the daemon's answer: %w", err)
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(into); err != nil {
+		return fmt.Errorf("read the daemon's answer: %w", err)
 	}
-	return all, nil
+	return nil
 }
 
 func printHealth(std stdio, output string, all []tenantHealth) error {

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/url"
 	"strings"
 	"time"
 
@@ -32,11 +33,14 @@ type Options struct {
 	// BehindProxy allows plain HTTP on an address other than loopback: a proxy in
 	// front terminates TLS.
 	BehindProxy bool
-	Gatherer    prometheus.Gatherer     // what /metrics shows; nothing if nil
-	Ready       func() error            // why the daemon is not ready; ready if nil
-	Health      func() any              // what GET /v1/health answers
-	Intake      map[string]http.Handler // by path
-	Logger      *slog.Logger            // discards if nil
+	Gatherer    prometheus.Gatherer // what /metrics shows; nothing if nil
+	Ready       func() error        // why the daemon is not ready; ready if nil
+	Health      func() any          // what GET /v1/health answers
+	// Reads answer GET /v1/NAME with JSON, for those who have the admin token. An
+	// error is the asker's to mend, and told.
+	Reads  map[string]func(context.Context, url.Values) (any, error)
+	Intake map[string]http.Handler // by path
+	Logger *slog.Logger            // discards if nil
 }
 
 // Timeouts of the listener: a client that sends slowly is cut off.
@@ -140,6 +144,9 @@ func (s *Server) routes() http.Handler {
 		admin.Handle("GET /metrics", promhttp.HandlerFor(s.opts.Gatherer, promhttp.HandlerOpts{}))
 	}
 	admin.HandleFunc("GET /v1/health", s.health)
+	for name, read := range s.opts.Reads {
+		admin.HandleFunc("GET /v1/"+name, s.read(read))
+	}
 	admin.HandleFunc("GET /debug/pprof/", pprof.Index)
 	admin.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	admin.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -170,6 +177,21 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	if err := json.NewEncoder(w).Encode(s.opts.Health()); err != nil {
 		s.log.Debug("health not sent", "err", err)
+	}
+}
+
+// read answers with what a function finds.
+func (s *Server) read(find func(context.Context, url.Values) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		out, err := find(r.Context(), r.URL.Query())
+		if err != nil {
+			text(w, http.StatusBadRequest, err.Error())
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		if err := json.NewEncoder(w).Encode(out); err != nil {
+			s.log.Debug("answer not sent", "path", r.URL.Path, "err", err)
+		}
 	}
 }
 
