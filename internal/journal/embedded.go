@@ -153,16 +153,17 @@ func (s *session) checkRecovered(ctx context.Context) error {
 		}
 		_, err := s.js.Stream(ctx, entry.Name())
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			// A process killed while it made the stream leaves a directory without any message in it.
 			dir := filepath.Join(streams, entry.Name())
-			if !hasMessages(dir) {
-				continue
-			}
-			if entry.Name() != snapshotsStream {
+			switch {
+			case !hasMessages(dir):
+				// A process killed while it made the stream leaves a directory without any message in it. The server would
+				// take its half-written description for whole, and not find the stream again at the next start.
+			case entry.Name() == snapshotsStream:
+				s.j.logger.Warn("snapshots cannot be read and are removed", "dir", dir)
+			default:
 				lost = append(lost, entry.Name())
 				continue
 			}
-			s.j.logger.Warn("snapshots cannot be read and are removed", "dir", dir)
 			if err := os.RemoveAll(dir); err != nil {
 				return explainDir(err)
 			}

@@ -323,3 +323,32 @@ func TestURLsAreShownWithoutCredentials(t *testing.T) {
 		require.Equal(t, want, redactURLs(in))
 	}
 }
+
+// A process killed between the two files of a new stream's description leaves the
+// first alone.
+func TestAStreamThatWasBegunAndNotMadeIsMadeAgain(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	j, err := Open(t.Context(), Options{Dir: dir})
+	require.NoError(t, err)
+	_, err = j.KV(t.Context(), "cursors")
+	require.NoError(t, err)
+	require.NoError(t, j.Close())
+	stream := filepath.Join(dir, "jetstream", "$G", "streams", "KV_cursors")
+	require.NoError(t, os.Remove(filepath.Join(stream, "meta.sum")))
+	require.NoError(t, os.RemoveAll(filepath.Join(stream, "msgs")))
+
+	for life := range 3 {
+		j, err := Open(t.Context(), Options{Dir: dir})
+		require.NoError(t, err, "life %d", life)
+		kv, err := j.KV(t.Context(), "cursors")
+		require.NoError(t, err)
+		if life > 0 {
+			value, ok, err := kv.Get(t.Context(), "acme")
+			require.NoError(t, err)
+			require.True(t, ok, "life %d", life)
+			require.Equal(t, "kept", string(value))
+		}
+		require.NoError(t, kv.Put(t.Context(), "acme", []byte("kept")))
+		require.NoError(t, j.Close())
+	}
+}
