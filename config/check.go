@@ -75,7 +75,11 @@ func Check(file string, paths []string) (Checked, error) {
 			content = named // its lists are the ones that rules beside it name
 		}
 	}
+	found.Warnings = append(found.Warnings, sigmaWarnings(content.Sigma)...)
 	if len(sorted.rules) > 0 {
+		rules, documents := base.translate(sorted.rules)
+		found.Warnings = append(found.Warnings, sigmaWarnings(documents)...)
+		sorted.rules = rules
 		set, err := detections.Load(sorted.rules, content.Lists)
 		if other := add(err); other != nil {
 			return found, other

@@ -13,6 +13,7 @@ import (
 
 	"portcullis/catalog"
 	"portcullis/detections"
+	"portcullis/detections/sigma"
 	"portcullis/internal/diag"
 	"portcullis/internal/yamldoc"
 	"portcullis/responders"
@@ -28,6 +29,7 @@ type Loaded struct {
 	Lists    detections.Lists
 	Policies []*responders.Policy
 	Levels   map[string]map[string]string // of bot detection
+	Sigma    []sigma.Document             // the Sigma documents among the rules, with what is disabled and why
 }
 
 // LoadContent reads the rules, lists and policies that c names, and checks the
@@ -51,6 +53,7 @@ func LoadContent(c *Config, extraRules ...string) (*Loaded, error) {
 	}
 	files, ps := collect("rules", c.Rules.Catalog, append(dirs, extraRules...))
 	problems = append(problems, ps...)
+	files, out.Sigma = c.translate(files)
 	out.Rules, err = detections.Load(files, lists)
 	problems, err = merge(problems, err)
 	if err != nil {
@@ -99,6 +102,7 @@ func LoadRules(c *Config, paths []string) (*detections.RuleSet, error) {
 		return nil, err
 	}
 	files, problems := collect("rules", false, paths)
+	files, _ = c.translate(files)
 	set, err := detections.Load(files, lists)
 	problems, err = merge(problems, err)
 	if err != nil {

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"portcullis/config"
+	"portcullis/detections"
+	"portcullis/internal/diag"
+)
+
+func newRules(std stdio) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "rules",
+		Short:   "List and show rules, and turn Sigma into native ones",
+		Example: "  portcullis rules list\n  portcullis rules import sigma/ --out rules/",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
+			if err := cmd.Help(); err != nil {
+				return err
+			}
+			return &exitError{code: exitUsage}
+		},
+	}
+	cmd.AddCommand(newRulesList(std), newRulesShow(std), newRulesImport(std))
+	return cmd
+}
+
+// loadedRules is what a configuration, or the shipped content, loads.
+func loadedRules(file string) (*config.Loaded, error) {
+	var cfg *config.Config
+	if file != "" {
+		var err error
+		if cfg, err = config.Load(file); err != nil {
+			return nil, err
+		}
+	}
+	return config.LoadContent(cfg)
+}
+
+func newRulesList(std stdio) *cobra.Command {
+	var file, output string
+	cmd := &cobra.Command{
+		Use:     "list [--config FILE]",
+		Short:   "List the rules that are loaded, and the Sigma documents that are disabled",
+		Example: "  portcullis rules list\n  portcullis rules list --config portcullis.yaml -o json",
+		Args:    noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			content, err := loadedRules(file)
+			if err != nil {
+				return err
+			}
+			table := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+			for _, r := range content.Rules.Rules {
+				if output == "json" {
+					err = printJSON(std.out, map[string]any{"id": r.ID, "title": r.Title, "kind": r.Kind(), "severity": r.Severity, "file": r.File(), "disabled": []string{}})
+				} else {
+					_, err = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.ID, r.Severity, r.Kind(), r.Title)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			for _, d := range content.Sigma {
+				if len(d.Disabled) == 0 {
+					continue
+				}
+				if output == "json" {
+					err = printJSON(std.out, importedJSON(d))
+				} else {
+					_, err = fmt.Fprintf(table, "%s\tdisabled\t%s\t%s\n", d.ID, d.Disabled[0].Code, d.Title)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return table.Flush()
+		},
+	}
+	cmd.Flags().StringVarP(&file, "config", "c", "", "the daemon's `file`")
+	addOutput(cmd, &output, "text", "json")
+	return cmd
+}
+
+func newRulesShow(std stdio) *cobra.Command {
+	var file, output string
+	cmd := &cobra.Command{
+		Use:     "show [--config FILE] ID",
+		Short:   "Show the text of the file that a rule stands in, or why it is disabled",
+		Example: "  portcullis rules show sms-bombarding-user",
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usage("rules show takes the id of one rule")
+			}
+			content, err := loadedRules(file)
+			if err != nil {
+				return err
+			}
+			ids := content.Rules.IDs()
+			if r := content.Rules.Rule(args[0]); r != nil {
+				return showRule(std, output, r)
+			}
+			for _, d := range content.Sigma {
+				ids = append(ids, d.ID)
+				if d.ID == args[0] {
+					return reportImported(std.out, output, d)
+				}
+			}
+			return fmt.Errorf("no rule is called %s%s", args[0], diag.DidYouMean(args[0], ids))
+		},
+	}
+	cmd.Flags().StringVarP(&file, "config", "c", "", "the daemon's `file`")
+	addOutput(cmd, &output, "text", "json")
+	return cmd
+}
+
+func showRule(std stdio, output string, r *detections.Rule) error {
+	if output == "json" {
+		return printJSON(std.out, map[string]any{"id": r.ID, "title": r.Title, "kind": r.Kind(), "severity": r.Severity, "file": r.File(), "source": r.Source()})
+	}
+	_, err := fmt.Fprintf(std.out, "# %s\n%s", r.File(), r.Source())
+	return err
+}
