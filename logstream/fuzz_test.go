@@ -5,10 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
 )
 
 func seeds(f *testing.F) {
@@ -125,5 +129,67 @@ func FuzzFile(f *testing.F) {
 			t.Fatalf("%q and %q", one, two)
 		}
 		count(FileOptions{MaxLine: 16, Stdin: bytes.NewReader(b)}, "-")
+	})
+}
+
+func FuzzCursor(f *testing.F) {
+	for _, s := range []string{"", "900" + "20260105101530123" + "000000000000000000000000000000000036", "a\nb", "../x", "900"} {
+		f.Add([]byte(s))
+	}
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, content []byte) {
+		path := filepath.Join(dir, "cursor")
+		require.NoError(t, os.WriteFile(path, content, 0o600))
+		cursor, err := NewCursorFile(path).LoadCursor(t.Context())
+		if err != nil {
+			require.ErrorContains(t, err, path)
+			return
+		}
+		require.NoError(t, checkCursor(cursor))
+		require.NoError(t, NewCursorFile(path).SaveCursor(t.Context(), cursor))
+		again, err := NewCursorFile(path).LoadCursor(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, cursor, again)
+	})
+}
+
+func FuzzFeedMonitorRestore(f *testing.F) {
+	m := NewFeedMonitor("poll", HealthOptions{})
+	data, err := m.MarshalBinary()
+	require.NoError(f, err)
+	f.Add(data)
+	now := time.Date(2026, 1, 5, 10, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m := NewFeedMonitor("poll", HealthOptions{})
+		if m.UnmarshalBinary(data) == nil {
+			m.Observe(Batch{CaughtUp: now}, now)
+			m.Verdict(now) // whatever was taken in must not bring it down
+		}
+	})
+}
+
+func FuzzDedupeRestore(f *testing.F) {
+	f.Add([]byte{})
+	f.Add([]byte{0, 0, 0, 0, 0, 0, 0, 1})
+	f.Fuzz(func(t *testing.T, part []byte) {
+		d := NewDedupe(1000)
+		if d.Restore(part) == nil {
+			require.False(t, d.Seen("new"))
+			require.True(t, d.Seen("new"))
+			require.LessOrEqual(t, d.Len(), 1001)
+		}
+	})
+}
+
+func FuzzPollPage(f *testing.F) {
+	seeds(f)
+	p, err := NewPoll(&http.Client{}, "https://acme.eu.auth0.com", NewCursorFile(filepath.Join(f.TempDir(), "cursor")), PollOptions{})
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		a := &answer{header: http.Header{"Link": {`<https://acme.eu.auth0.com/api/v2/logs?from=x&take=100>; rel="next"`}}, body: body}
+		pg, err := p.parse(a, "900")
+		if err == nil {
+			require.NoError(t, checkCursor(pg.cursor), "the cursor is one to go on from")
+		}
 	})
 }

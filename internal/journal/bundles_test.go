@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -318,4 +319,19 @@ func TestAJournalFileThatWasCutIsRefused(t *testing.T) {
 			require.ErrorContains(t, err, "10 was written and is missing: restore the directory from a backup")
 		})
 	}
+}
+
+func FuzzBundle(f *testing.F) {
+	f.Add([]byte("{}\n{\"a\":1}"))
+	f.Add([]byte("\n\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		raws := split(data)
+		if len(data) > 0 && data[len(data)-1] != '\n' {
+			require.Equal(t, data, bytes.Join(raws, []byte{'\n'}))
+		}
+		for _, raw := range raws {
+			require.NotContains(t, string(raw), "\n")
+			require.Equal(t, len(raw), cap(raw[:len(raw):len(raw)]))
+		}
+	})
 }
