@@ -49,6 +49,7 @@ func Check(file string, paths []string) (Checked, error) {
 	if file != "" || len(paths) == 0 {
 		found.Rules, found.Policies = len(content.Rules.Rules), len(content.Policies)
 		found.Warnings = append(found.Warnings, content.Warnings...)
+		problems = append(problems, found.prove(content.Rules, base.Tenants)...)
 	}
 	given, missing := collectOnce(paths)
 	problems = append(problems, missing...)
@@ -71,6 +72,7 @@ func Check(file string, paths []string) (Checked, error) {
 			return found, other
 		}
 		found.Warnings = append(found.Warnings, named.Warnings...)
+		problems = append(problems, found.prove(named.Rules, cfg.Tenants)...)
 		if file == "" && len(sorted.configs) == 1 {
 			content = named // its lists are the ones that rules beside it name
 		}
@@ -87,6 +89,7 @@ func Check(file string, paths []string) (Checked, error) {
 		found.Rules += len(set.Rules)
 		found.Exceptions += len(set.Exceptions)
 		found.Warnings = append(found.Warnings, set.ExceptionWarnings(time.Now(), false)...)
+		problems = append(problems, found.prove(set, nil)...)
 	}
 	policies, err := responders.LoadPolicies(sorted.policies, content.Checkers())
 	if other := add(err); other != nil {
@@ -94,7 +97,20 @@ func Check(file string, paths []string) (Checked, error) {
 	}
 	found.Policies += len(policies)
 	problems.Sort()
+	found.Warnings.Sort()
+	found.Warnings = slices.Compact(found.Warnings)
 	return found, slices.Compact(problems).Err()
+}
+
+// prove adds what is proved of rules, also with the parameters of tenants, to the
+// warnings, and returns the errors.
+func (c *Checked) prove(rules *detections.RuleSet, tenants []Tenant) diag.Problems {
+	proof := rules.Prove()
+	c.Warnings = append(c.Warnings, proof.Warnings...)
+	for _, t := range tenants {
+		c.Warnings = append(c.Warnings, rules.ProveFor(t.Name, t.Params)...)
+	}
+	return proof.Errors
 }
 
 // collectOnce reads files and folders, each file once.

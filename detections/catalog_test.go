@@ -33,3 +33,9 @@ func TestCatalogRulesPassTheirOwnTests(t *testing.T) {
 		require.True(t, silent, "%s has no test that stays silent", r.ID)
 	}
 }
+
+func TestNothingIsProvedAgainstTheCatalog(t *testing.T) {
+	proof := catalogSet(t).Prove()
+	require.Empty(t, proof.Errors)
+	require.Empty(t, proof.Warnings)
+}

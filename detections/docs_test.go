@@ -36,6 +36,9 @@ func TestTheRulesInTheDocumentationDoWhatItSays(t *testing.T) {
 	}
 	set, err := detections.Load(files, lists) // together, as some read each other's signals
 	require.NoError(t, err)
+	proof := set.Prove()
+	require.Empty(t, proof.Errors)
+	require.Empty(t, proof.Warnings)
 	for _, r := range set.Rules {
 		for _, res := range set.RunTests(r, fstest.MapFS{}) {
 			t.Run(r.ID+"/"+res.Name, func(t *testing.T) { require.Empty(t, res.Failures) })

@@ -234,6 +234,7 @@ func FuzzRule(f *testing.F) {
 	f.Add(rule(`where: type == "s"`, "tests:", "- name: x", "  events: ['5 x {type: \"{i%0}\"} over 3m from 0s', {at: 5m, type: s}]", "  alerts: []"))
 	f.Fuzz(func(t *testing.T, text string) {
 		set, _ := detections.Load([]detections.File{{Name: "r.yaml", Data: []byte(text)}}, testLists)
+		set.Prove()
 		for _, r := range set.Rules {
 			for i := range r.Tests {
 				for _, e := range r.Tests[i].Events {
