@@ -29,6 +29,9 @@ func (e *Engine) evaluate(ev *logstream.Event, t int64, late bool, plan *typePla
 // judge gives an event to one rule.
 func (e *Engine) judge(r *ruleState, ev *logstream.Event, t, behind int64) {
 	e.eval.row.take(ev)
+	if e.probe != nil && e.probe.covers != nil && e.probe.rule == r {
+		e.probe.coverEvent(e) // a rule on signals: it sees no others
+	}
 	e.consider(r, ev, t, behind)
 	e.eval.row.take(nil)
 }

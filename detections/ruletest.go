@@ -178,6 +178,19 @@ type TestResult struct {
 // RunTests runs the tests of a rule. Files that tests name are read from fsys,
 // which holds the rule file's folder; it may be nil.
 func (s *RuleSet) RunTests(r *Rule, fsys fs.FS) []TestResult {
+	out, _ := s.RunTestsCovering(r, fsys)
+	return out
+}
+
+// RunTestsCovering is RunTests, and tells what the tests saw of the rule's
+// conditions.
+func (s *RuleSet) RunTestsCovering(r *Rule, fsys fs.FS) ([]TestResult, Coverage) {
+	covers := newCoverage()
+	if len(r.Tests) == 0 {
+		if _, err := s.runTest(r, Test{}, fsys, covers); err != nil { // nothing is seen
+			return []TestResult{{Rule: r.ID, File: r.File(), Failures: []string{err.Error()}}}, covers.result(r.ID)
+		}
+	}
 	out := make([]TestResult, 0, len(r.Tests))
 	tests := keyNode(r.node, "tests")
 	for i, t := range r.Tests {
@@ -185,7 +198,7 @@ func (s *RuleSet) RunTests(r *Rule, fsys fs.FS) []TestResult {
 		if i < len(tests.Content) {
 			res.Line = tests.Content[i].Line
 		}
-		alerts, err := s.runTest(r, t, fsys)
+		alerts, err := s.runTest(r, t, fsys, covers)
 		if err != nil {
 			res.Failures = []string{err.Error()}
 		} else {
@@ -193,10 +206,10 @@ func (s *RuleSet) RunTests(r *Rule, fsys fs.FS) []TestResult {
 		}
 		out = append(out, res)
 	}
-	return out
+	return out, covers.result(r.ID)
 }
 
-func (s *RuleSet) runTest(r *Rule, t Test, fsys fs.FS) ([]Alert, error) {
+func (s *RuleSet) runTest(r *Rule, t Test, fsys fs.FS, covers *coverage) ([]Alert, error) {
 	var alerts []Alert
 	opts := Options{OnChange: func(c Change) {
 		if c.Transition == Resolved && c.Alert.Rule == r.ID {
@@ -212,6 +225,11 @@ func (s *RuleSet) runTest(r *Rule, t Test, fsys fs.FS) ([]Alert, error) {
 	if err != nil {
 		return nil, err
 	}
+	p, err := newProbe(e, s, r.ID, t.Params, nil)
+	if err != nil {
+		return nil, err
+	}
+	p.cover(covers)
 	events, err := t.expand(fsys)
 	if err != nil {
 		return nil, err

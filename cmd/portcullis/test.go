@@ -17,17 +17,22 @@ import (
 
 func newTest(std stdio) *cobra.Command {
 	var file, output string
+	var least int
 	cmd := &cobra.Command{
-		Use:   "test [--config FILE] [PATH…]",
+		Use:   "test [--config FILE] [--coverage N] [PATH…]",
 		Short: "Run the rules' own tests",
 		Long: `Test runs the tests that stand in rule files: their events go through the
 engine that the daemon runs, and the alerts that come out are compared with the
 expected ones. A PATH is a rule file or a folder of them. Without any, the
 shipped rules are tested. --config lends its lists.
 
-Exit codes: 0 all pass, 1 failures or problems, 2 wrong usage.`,
+Coverage is how many outcomes of the parts of a rule's conditions the tests saw:
+each should hold in one test and fail in another. --coverage N names those of a
+rule below N percent, and fails.
+
+Exit codes: 0 all pass, 1 failures, problems or too little coverage, 2 wrong usage.`,
 		Example: `  portcullis test
-  portcullis test rules/
+  portcullis test rules/ --coverage 100
   portcullis test -o json rules/my-rule.yaml`,
 		RunE: func(_ *cobra.Command, paths []string) error {
 			set, err := rulesToTest(file, paths)
@@ -37,12 +42,18 @@ Exit codes: 0 all pass, 1 failures or problems, 2 wrong usage.`,
 			if len(set.Rules) == 0 {
 				return nothingIn("rule", paths)
 			}
+			if least < 0 || least > 100 {
+				return usage("--coverage is a percentage, 0 to 100")
+			}
 			passed, bad, without := 0, 0, []string{}
+			var covers []detections.Coverage
 			for _, r := range set.Rules {
 				if len(r.Tests) == 0 {
 					without = append(without, r.ID)
 				}
-				for _, res := range set.RunTests(r, testFolder(r)) {
+				results, cover := set.RunTestsCovering(r, testFolder(r))
+				covers = append(covers, cover)
+				for _, res := range results {
 					if len(res.Failures) == 0 {
 						passed++
 					} else {
@@ -53,6 +64,10 @@ Exit codes: 0 all pass, 1 failures or problems, 2 wrong usage.`,
 					}
 				}
 			}
+			thin, err := printCoverage(std, output, covers, least)
+			if err != nil {
+				return err
+			}
 			if output != "json" {
 				for _, id := range without {
 					fmt.Fprintf(std.out, "none  %s: the rule has no test\n", id)
@@ -61,15 +76,47 @@ Exit codes: 0 all pass, 1 failures or problems, 2 wrong usage.`,
 					return err
 				}
 			}
-			if bad > 0 {
+			if bad > 0 || thin > 0 {
 				return failed()
 			}
 			return nil
 		},
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", "", "the daemon's `file`, for its lists")
+	cmd.Flags().IntVar(&least, "coverage", 0, "least `percentage` of outcomes that a rule's tests must see")
 	addOutput(cmd, &output, "text", "json")
 	return cmd
+}
+
+// printCoverage tells the coverage of each rule, with what is missing where it is
+// too little, and counts those rules.
+func printCoverage(std stdio, output string, covers []detections.Coverage, least int) (thin int, err error) {
+	seen, all := 0, 0
+	for _, c := range covers {
+		seen, all = seen+c.Covered, all+2*len(c.Parts)
+		low := c.Percent() < least
+		if low {
+			thin++
+		}
+		switch {
+		case output == "json":
+			err = printJSON(std.out, map[string]any{"rule": c.Rule, "coverage": c.Percent(), "missing": append([]string{}, c.Missing()...)})
+		case low:
+			_, err = fmt.Fprintf(std.out, "thin  %s: %d %% of outcomes seen\n", c.Rule, c.Percent())
+			for _, m := range c.Missing() {
+				if err == nil {
+					_, err = fmt.Fprintf(std.out, "      %s\n", printable(oneLine(m)))
+				}
+			}
+		}
+		if err != nil {
+			return thin, err
+		}
+	}
+	if output != "json" && all > 0 {
+		_, err = fmt.Fprintf(std.out, "%d %% of %d outcomes of conditions seen\n", 100*seen/all, all)
+	}
+	return thin, err
 }
 
 func rulesToTest(file string, paths []string) (*detections.RuleSet, error) {
