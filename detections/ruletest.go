@@ -241,6 +241,12 @@ func (s *RuleSet) runTest(r *Rule, t Test, fsys fs.FS, covers *coverage) ([]Aler
 		return nil, fmt.Errorf("%d events are stamped in the future", n)
 	}
 	e.Finish()
+	e.tellWhole() // a state lasts until it is changed back
+	for _, a := range e.OpenAlerts() {
+		if a.Rule == r.ID {
+			alerts = append(alerts, a)
+		}
+	}
 	if re, bad := e.Stats().RuleErrors[r.ID]; bad {
 		return nil, fmt.Errorf("the rule failed to evaluate %d times: %s", re.Count, re.Last)
 	}
