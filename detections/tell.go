@@ -49,6 +49,7 @@ func (e *Engine) tellWhole() {
 		}
 		m := w.settled.pos()
 		if o := w.alert(m.opened); o != nil && o.told < m.ep.count {
+			e.touch(w.rule, w.group)
 			o.told = 0
 			e.tell(w, m)
 		}
