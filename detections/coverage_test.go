@@ -1,12 +1,79 @@
 package detections_test
 
 import (
+	"fmt"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"portcullis/catalog"
 	"portcullis/detections"
 )
+
+// covered lists the clauses of a rule with what its tests made of them.
+func covered(t *testing.T, keys ...string) []string {
+	t.Helper()
+	set := load(t, rule(keys...))
+	results, c := set.RunTestsCovering(set.Rules[0], nil)
+	for _, r := range results {
+		require.Empty(t, r.Failures, r.Name)
+	}
+	var out []string
+	for _, cl := range c.Parts {
+		out = append(out, fmt.Sprintf("%d:%d %s: %s held=%v failed=%v", cl.Line, cl.Col, cl.Key, cl.Text, cl.Held, cl.Failed))
+	}
+	return out
+}
+
+func TestCoverageTellsWhatEachClauseWasInTheTests(t *testing.T) {
+	require.Equal(t, []string{
+		`4:9 where: type == "fp" held=true failed=true`,
+		`4:30 where: ip == "192.0.2.1" held=true failed=true`,
+		`4:51 where: user_name == "ann" held=false failed=true`,
+		`7:10 having: count() > 2 held=true failed=true`,
+		`7:25 having: distinct(user_name) > 1 held=true failed=true`,
+	}, covered(t, `where: 'type == "fp" && not (ip == "192.0.2.1" || user_name == "ann")'`, "group_by: [ip]", "window: 1h",
+		"having: 'count() > 2 && distinct(user_name) > 1'", "tests:",
+		"- {name: a, events: ['4 x {type: fp, ip: 192.0.2.2, user_name: \"u{i}\"} over 1m', {type: s, ip: 192.0.2.1}], alerts: [{count: 4}]}"))
+}
+
+func TestAClauseThatTheTestsNeverMakeFalseIsTold(t *testing.T) {
+	require.Equal(t, []string{`4:9 where: type == "fp" held=true failed=false`},
+		covered(t, `where: 'type == "fp"'`, "tests:", "- {name: a, events: [{type: fp}], alerts: [{}]}"))
+	require.Equal(t, []string{`4:9 where: type == "fp" held=false failed=false`}, covered(t, `where: 'type == "fp"'`), "no test at all")
+}
+
+func TestCoverageKnowsStepsThatCompareWithEarlierOnes(t *testing.T) {
+	require.Equal(t, []string{
+		`5:21 steps[0].where: type == "limit_wc" held=true failed=true`,
+		`6:21 steps[1].where: type == "s" held=true failed=true`,
+		`6:36 steps[1].where: user_name == a.user_name held=true failed=true`,
+	}, covered(t, "steps:", `- {name: a, where: 'type == "limit_wc"'}`, `- {name: b, where: 'type == "s" && user_name == a.user_name'}`, "group_by: [ip]", "within: 1h", "tests:",
+		"- {name: a, events: [{type: limit_wc, ip: 192.0.2.1, user_name: ann}, {type: s, ip: 192.0.2.1, user_name: bob}, {type: s, ip: 192.0.2.1, user_name: ann}], alerts: [{}]}"))
+}
+
+func TestCoverageChangesNoResultOfATest(t *testing.T) {
+	page, err := os.ReadFile("../docs/rules.md")
+	require.NoError(t, err)
+	lists, err := detections.ReadLists(catalog.FS, "lists")
+	require.NoError(t, err)
+	var files []detections.File
+	for i, text := range yamlBlocks(string(page)) {
+		files = append(files, detections.File{Name: fmt.Sprintf("block-%d.yaml", i+1), Data: []byte(text)})
+	}
+	set, err := detections.Load(files, lists)
+	require.NoError(t, err)
+	for _, r := range set.Rules {
+		results, c := set.RunTestsCovering(r, nil)
+		require.Equal(t, set.RunTests(r, nil), results)
+		require.NotEmpty(t, c.Parts, r.ID)
+	}
+	for _, r := range catalogSet(t).Rules {
+		results, _ := catalogSet(t).RunTestsCovering(r, catalog.FS)
+		require.Equal(t, catalogSet(t).RunTests(r, catalog.FS), results)
+	}
+}
 
 func TestCoverageTellsWhatNoTestSaw(t *testing.T) {
 	set, err := detections.Load([]detections.File{{Name: "r.yaml", Data: []byte(`
@@ -58,10 +125,10 @@ where: type == "x"
 		return c
 	}
 	many := cover("many")
-	require.Equal(t, []string{`where: type == "fp" never failed`, `where: ip != "192.0.2.1" never failed`, "where: is_mobile never held"}, many.Missing())
+	require.Equal(t, []string{`r.yaml:5:8: where: type == "fp" never failed`, `r.yaml:5:25: where: ip != "192.0.2.1" never failed`, "r.yaml:5:46: where: is_mobile never held"}, many.Missing())
 	require.Equal(t, 70, many.Percent())
 	steps := cover("steps")
-	require.Empty(t, steps.Missing())
+	require.Equal(t, []string{`r.yaml:18:73: steps[1].where: user_name == a.user_name never failed`}, steps.Missing())
 	setting := cover("setting")
 	require.Empty(t, setting.Missing())
 	require.Equal(t, 100, setting.Percent())

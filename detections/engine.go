@@ -118,6 +118,7 @@ type Engine struct {
 	eval     evaluator
 	packer   packer
 	probe    *probe
+	cover    *coverage
 	vals     []any // of the entry that is being made
 	stats    Stats
 	entityAt [4]int // slots of the fields that alerts name as entities
@@ -272,7 +273,7 @@ func (e *Engine) Ingest(ev *logstream.Event) {
 func (e *Engine) place(ev *logstream.Event, t int64) {
 	plan := e.byType[ev.Type]
 	switch {
-	case plan == nil && e.other.empty() && e.probe == nil:
+	case plan == nil && e.other.empty() && e.probe == nil && e.cover == nil:
 	case !e.opts.Unique && e.dedupe.Seen(ev.ID):
 		e.stats.Duplicates++
 	default:

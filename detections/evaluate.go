@@ -20,6 +20,9 @@ func (e *Engine) evaluate(ev *logstream.Event, t int64, late bool, plan *typePla
 		e.probe.see(e, ev, t, late)
 	}
 	e.eval.row.take(ev)
+	if e.cover != nil && e.cover.rule.On != "signals" {
+		e.cover.event(e, t)
+	}
 	for _, r := range e.concerned(plan) {
 		e.consider(r, ev, t, behind)
 	}
@@ -29,8 +32,8 @@ func (e *Engine) evaluate(ev *logstream.Event, t int64, late bool, plan *typePla
 // judge gives an event to one rule.
 func (e *Engine) judge(r *ruleState, ev *logstream.Event, t, behind int64) {
 	e.eval.row.take(ev)
-	if e.probe != nil && e.probe.covers != nil && e.probe.rule == r {
-		e.probe.coverEvent(e) // a rule on signals: it sees no others
+	if e.cover != nil && e.cover.compiled == r.compiled {
+		e.cover.event(e, t)
 	}
 	e.consider(r, ev, t, behind)
 	e.eval.row.take(nil)

@@ -153,7 +153,7 @@ func TestEveryOtherMistakeIsNamed(t *testing.T) {
 		{rule(`where: [a]`), "4:8: r.where: must be an expression, found a list"},
 		{"just text\n", `1:1: must be a mapping of keys to values, found the text "just text"`},
 		{"# nothing\n", "r.yaml: holds no rule"},
-		{rule(fp, "tests:", "- name: x", "  events: ['5 x {type: s} ovr 3m']", "  alerts: []"), "7:12: r.tests[0].events[0]: must be an event or a burst"},
+		{rule(fp, "tests:", "- name: x", "  events: ['5 x {type: s} ovr 3m']", "  alerts: []"), "7:12: r.tests[0].events[0]: unknown word ovr (did you mean over?)"},
 	} {
 		t.Run(tc.want, func(t *testing.T) { require.Contains(t, problemsOf(t, tc.text), tc.want) })
 	}

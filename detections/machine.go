@@ -11,7 +11,8 @@ type evaluator struct {
 	agg  *row // aggregates by name, and what a kind of rule adds to them
 	fail func(c *compiled, err error)
 
-	probe *probe // nil but for the tools that explain
+	probe *probe    // nil but for the tools that explain
+	cover *coverage // nil but for tests of rules
 }
 
 // machine walks the entries of one group in order of time and finds the

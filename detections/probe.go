@@ -27,7 +27,6 @@ type probe struct {
 	best    *WindowNumbers // the nearest to holding
 	opening *WindowNumbers // the last that held
 	facts   []Fact         // where the machine stood at `to`
-	covers  *coverage      // of a rule's tests; nil but for them
 }
 
 // EventLine is one event in short.
@@ -101,13 +100,6 @@ func (p *probe) see(e *Engine, ev *logstream.Event, t int64, late bool) {
 	}
 	e.eval.row.take(ev)
 	defer e.eval.row.take(nil)
-	if p.covers != nil {
-		for _, name := range p.rule.filled {
-			e.eval.row.set(listName(name), filledAt{e.filled[name], t})
-		}
-		p.coverEvent(e)
-		return
-	}
 	for _, name := range p.rule.filled {
 		e.eval.row.set(listName(name), filledAt{e.filled[name], t})
 	}
@@ -178,11 +170,8 @@ func (p *probe) of(key string) bool {
 
 // judged notes what a condition over a window came to. Its values are in v.agg.
 func (v *evaluator) judged(c *compiled, at int64, held bool) {
+	v.cover.judged(c, v.agg)
 	p := v.probe
-	if p != nil && p.covers != nil && p.rule.compiled == c {
-		p.covers.notes(p.decidesKey(), p.decides, v.agg)
-		return
-	}
 	if p == nil || !p.active || p.rule.compiled != c {
 		return
 	}
@@ -203,7 +192,7 @@ func (v *evaluator) judged(c *compiled, at int64, held bool) {
 // enterGroup tells the probe which group the engine looks at.
 func (p *probe) enterGroup(r *ruleState, g *group) {
 	if p != nil {
-		p.active = p.covers == nil && r == p.rule && p.of(g.key)
+		p.active = r == p.rule && p.of(g.key)
 	}
 }
 

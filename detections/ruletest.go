@@ -1,19 +1,23 @@
 package detections
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
+	"math/rand/v2"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"gopkg.in/yaml.v3"
 
+	"portcullis/internal/diag"
 	"portcullis/internal/yamldoc"
 	"portcullis/logstream"
 )
@@ -21,11 +25,12 @@ import (
 // Test is one of a rule's own tests: events, and the alerts that must come of
 // them, no more and no fewer.
 type Test struct {
-	Name   string         `yaml:"name,required"`
-	Params map[string]any `yaml:"params"`
-	Events []TestEvents   `yaml:"events"`
-	File   string         `yaml:"file"` // events in JSON lines beside the rule file
-	Alerts []ExpectAlert  `yaml:"alerts,required"`
+	Name   string              `yaml:"name,required"`
+	Params map[string]any      `yaml:"params"`
+	Lists  map[string][]string `yaml:"lists"` // what lists hold in this test
+	Events []TestEvents        `yaml:"events"`
+	File   string              `yaml:"file"` // events in JSON lines beside the rule file; they arrive first
+	Alerts []ExpectAlert       `yaml:"alerts,required"`
 }
 
 // ExpectAlert is an alert that a test expects. What is absent is not compared.
@@ -39,16 +44,23 @@ type ExpectAlert struct {
 
 // TestEvents is one event, or a burst of them in the short form
 //
-//	40 × {type: fp, ip: 198.51.100.7, user_name: "user{i%12}"} over 10m [from 5m]
+//	40 × {type: fp, ip: 198.51.100.7, user_name: "user{i%12}"} over 10m from 5m
 //
 // in which {i} is the number of the event, from 0, {i%12} the rest of dividing
 // it by 12 and {i/12} the quotient. Times count from the start of the test: an
-// event without one comes a second after the event before it; at: 5m sets it.
+// event without one comes a second after the event before it; "from 5m", or at: 5m
+// of one event, sets it, and "after 5m", or after: 5m, counts from where the
+// events before it ended. "jitter 10s" moves each stamp by up to so much, the same
+// way each time. Events arrive in the order in which they are written; "late 1h", or
+// late: 1h, has them arrive so long after their stamps.
 type TestEvents struct {
 	Fields map[string]any
 	Count  int
 	Over   time.Duration
 	From   *time.Duration
+	After  time.Duration
+	Jitter time.Duration
+	Late   time.Duration
 }
 
 // testStart is when the events of a test begin, a Monday morning.
@@ -81,20 +93,20 @@ func (t Test) written() int {
 	return n
 }
 
-var burst = regexp.MustCompile(`(?s)^\s*(\d+)\s*[×x*]\s*(\{.*\})(?:\s+over\s+(\S+))?(?:\s+from\s+(\S+))?\s*$`)
+var burst = regexp.MustCompile(`(?s)^\s*(\d+)\s*[×x*]\s*(\{.*\})((?:\s+[a-z]+\s+\S+)*)\s*$`)
 
 // DecodeNode reads either form.
 func (t *TestEvents) DecodeNode(d *yamldoc.Decoder, n *yaml.Node, key string) {
 	t.Count = 1
 	if n.Kind == yaml.MappingNode {
 		d.Decode(n, &t.Fields, key)
-		if at, ok := t.Fields["at"].(string); ok {
-			from, err := time.ParseDuration(at)
-			if err != nil {
-				d.Report(n, key+".at", "%q is not a length of time", at).Hint = "write how long after the start, for instance at: 5m"
+		for word, into := range map[string]string{"at": "from", "after": "after", "late": "late"} {
+			if text, ok := t.Fields[word].(string); ok {
+				if err := t.timing(into, text); err != nil {
+					d.Report(keyNode(n, word), key+"."+word, "%s", err).Hint = "write a length of time, for instance " + word + ": 5m"
+				}
+				delete(t.Fields, word)
 			}
-			t.From = &from
-			delete(t.Fields, "at")
 		}
 		return
 	}
@@ -114,20 +126,40 @@ func (t *TestEvents) DecodeNode(d *yamldoc.Decoder, n *yaml.Node, key string) {
 		d.Report(n, key, "the event of the burst is not valid YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
 		return
 	}
-	for i, into := range []*time.Duration{&t.Over, new(time.Duration)} {
-		if m[3+i] == "" {
-			continue
-		}
-		v, err := yamldoc.ParseDuration(m[3+i])
-		if err != nil && (i == 0 || strings.Trim(m[3+i], "0hms") != "") {
+	words := strings.Fields(m[3])
+	for i := 0; i+1 < len(words); i += 2 {
+		if err := t.timing(words[i], words[i+1]); err != nil {
 			d.Report(n, key, "%s", err)
 			return
 		}
-		*into = v
-		if i == 1 {
-			t.From = into
-		}
 	}
+}
+
+// timing sets one of the times of a burst.
+func (t *TestEvents) timing(word, text string) error {
+	v, err := yamldoc.ParseDuration(text)
+	if err != nil && strings.Trim(text, "0hms") == "" {
+		v, err = 0, nil
+	}
+	if err != nil {
+		return err
+	}
+	switch word {
+	case "over":
+		t.Over = v
+	case "from":
+		t.From = &v
+	case "after":
+		t.After = v
+	case "jitter":
+		t.Jitter = v
+	case "late":
+		t.Late = v
+	default:
+		return fmt.Errorf("unknown word %s%s: a burst may have over, from, after, jitter and late", word,
+			diag.DidYouMean(word, []string{"over", "from", "after", "jitter", "late"}))
+	}
+	return nil
 }
 
 var (
@@ -177,20 +209,9 @@ type TestResult struct {
 
 // RunTests runs the tests of a rule. Files that tests name are read from fsys,
 // which holds the rule file's folder; it may be nil.
-func (s *RuleSet) RunTests(r *Rule, fsys fs.FS) []TestResult {
-	out, _ := s.RunTestsCovering(r, fsys)
-	return out
-}
+func (s *RuleSet) RunTests(r *Rule, fsys fs.FS) []TestResult { return s.runTests(r, fsys, nil) }
 
-// RunTestsCovering is RunTests, and tells what the tests saw of the rule's
-// conditions.
-func (s *RuleSet) RunTestsCovering(r *Rule, fsys fs.FS) ([]TestResult, Coverage) {
-	covers := newCoverage()
-	if len(r.Tests) == 0 {
-		if _, err := s.runTest(r, Test{}, fsys, covers); err != nil { // nothing is seen
-			return []TestResult{{Rule: r.ID, File: r.File(), Failures: []string{err.Error()}}}, covers.result(r.ID)
-		}
-	}
+func (s *RuleSet) runTests(r *Rule, fsys fs.FS, cover *coverage) []TestResult {
 	out := make([]TestResult, 0, len(r.Tests))
 	tests := keyNode(r.node, "tests")
 	for i, t := range r.Tests {
@@ -198,7 +219,7 @@ func (s *RuleSet) RunTestsCovering(r *Rule, fsys fs.FS) ([]TestResult, Coverage)
 		if i < len(tests.Content) {
 			res.Line = tests.Content[i].Line
 		}
-		alerts, err := s.runTest(r, t, fsys, covers)
+		alerts, err := s.runTest(r, t, fsys, cover)
 		if err != nil {
 			res.Failures = []string{err.Error()}
 		} else {
@@ -206,10 +227,10 @@ func (s *RuleSet) RunTestsCovering(r *Rule, fsys fs.FS) ([]TestResult, Coverage)
 		}
 		out = append(out, res)
 	}
-	return out, covers.result(r.ID)
+	return out
 }
 
-func (s *RuleSet) runTest(r *Rule, t Test, fsys fs.FS, covers *coverage) ([]Alert, error) {
+func (s *RuleSet) runTest(r *Rule, t Test, fsys fs.FS, cover *coverage) ([]Alert, error) {
 	var alerts []Alert
 	opts := Options{OnChange: func(c Change) {
 		if c.Transition == Resolved && c.Alert.Rule == r.ID {
@@ -221,15 +242,18 @@ func (s *RuleSet) runTest(r *Rule, t Test, fsys fs.FS, covers *coverage) ([]Aler
 	}
 	set := s.around(r)
 	set.Exceptions = nil // a test is of the rule
+	lists, err := t.lists(set.lists)
+	if err != nil {
+		return nil, err
+	}
+	set.lists = lists
 	e, err := NewEngine("test", set, opts)
 	if err != nil {
 		return nil, err
 	}
-	p, err := newProbe(e, s, r.ID, t.Params, nil)
-	if err != nil {
-		return nil, err
+	if cover != nil {
+		cover.attach(e, set.lists)
 	}
-	p.cover(covers)
 	events, err := t.expand(fsys)
 	if err != nil {
 		return nil, err
@@ -251,6 +275,18 @@ func (s *RuleSet) runTest(r *Rule, t Test, fsys fs.FS, covers *coverage) ([]Aler
 		return nil, fmt.Errorf("the rule failed to evaluate %d times: %s", re.Count, re.Last)
 	}
 	return alerts, nil
+}
+
+// lists are those of the rules with what the test puts into some.
+func (t Test) lists(of Lists) (Lists, error) {
+	out := maps.Clone(of)
+	for name, entries := range t.Lists {
+		if of[name] == nil {
+			return nil, fmt.Errorf("lists: no list is called %s%s", name, diag.DidYouMean(name, of.Names()))
+		}
+		out[name] = NewList(entries...)
+	}
+	return out, nil
 }
 
 // around is a rule together with those whose signals or lists it reads.
@@ -309,18 +345,35 @@ func (t Test) expand(fsys fs.FS) ([]logstream.Event, error) {
 			return nil, fmt.Errorf("read events of %s: %w", t.File, bad)
 		}
 	}
-	clock := time.Duration(0)
+	spelled, err := t.spell()
+	return append(events, spelled...), err
+}
+
+// spell writes out the events of the test in the order in which they arrive.
+func (t Test) spell() ([]logstream.Event, error) {
+	type arrival struct {
+		at time.Duration
+		ev logstream.Event
+	}
+	var arrivals []arrival
+	clock, latest := time.Duration(0), time.Duration(0)
 	for n, te := range t.Events {
 		if te.From != nil {
 			clock = *te.From
 		}
+		clock += te.After
+		jitter := rand.New(rand.NewPCG(uint64(n), 0))
 		step := time.Second
 		if te.Count > 1 && te.Over > 0 {
 			step = te.Over / time.Duration(te.Count)
 		}
 		for i := range te.Count {
 			fields := maps.Clone(te.Fields)
-			when := testStart.Add(clock)
+			moved := clock
+			if te.Jitter > 0 {
+				moved += time.Duration(jitter.Int64N(int64(2*te.Jitter))) - te.Jitter
+			}
+			when := testStart.Add(moved)
 			filled, _ := fill(map[string]any(fields), i).(map[string]any)
 			if _, has := filled["date"]; !has {
 				filled["date"] = when.Format("2006-01-02T15:04:05.000Z")
@@ -336,9 +389,19 @@ func (t Test) expand(fsys fs.FS) ([]logstream.Event, error) {
 			if err != nil {
 				return nil, fmt.Errorf("event %d: %w", n+1, err)
 			}
-			events = append(events, ev)
+			if te.Late > 0 {
+				arrivals = append(arrivals, arrival{moved + te.Late, ev})
+			} else {
+				latest = max(latest, clock)
+				arrivals = append(arrivals, arrival{latest, ev})
+			}
 			clock += step
 		}
+	}
+	slices.SortStableFunc(arrivals, func(a, b arrival) int { return cmp.Compare(a.at, b.at) })
+	events := make([]logstream.Event, len(arrivals))
+	for i, a := range arrivals {
+		events[i] = a.ev
 	}
 	return events, nil
 }

@@ -131,6 +131,7 @@ func (s *sequence) agrees(step *step, c *chain, e *entry, v *evaluator) bool {
 			}
 		}
 	}
+	v.cover.related(s.c, step, v.agg)
 	ok, err := step.relation.holds(v.agg)
 	if err != nil {
 		v.fail(s.c, err)
