@@ -30,10 +30,13 @@ func (p *Proof) add(q Proof) {
 func (s *RuleSet) Prove() Proof {
 	var out Proof
 	for _, r := range s.Rules {
-		out.add(r.prove(s.lists, nil, ""))
+		out.add(s.ProveRule(r))
 	}
 	return out
 }
+
+// ProveRule judges one rule of the set.
+func (s *RuleSet) ProveRule(r *Rule) Proof { return r.prove(s.lists, nil, "") }
 
 // ProveFor judges the rules whose parameters a tenant sets, with its values.
 // What they make impossible or vacuous is a warning: it may be meant.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -102,7 +103,7 @@ func newRulesShow(std stdio) *cobra.Command {
 			}
 			ids := content.Rules.IDs()
 			if r := content.Rules.Rule(args[0]); r != nil {
-				return showRule(std, output, r)
+				return showRule(std, output, r, content.Rules.ProveRule(r).Notes)
 			}
 			for _, d := range content.Sigma {
 				ids = append(ids, d.ID)
@@ -118,10 +119,18 @@ func newRulesShow(std stdio) *cobra.Command {
 	return cmd
 }
 
-func showRule(std stdio, output string, r *detections.Rule) error {
-	if output == "json" {
-		return printJSON(std.out, map[string]any{"id": r.ID, "title": r.Title, "kind": r.Kind(), "severity": r.Severity, "file": r.File(), "source": r.Source()})
+// showRule prints a rule's file, and what its author may want to know of it.
+func showRule(std stdio, output string, r *detections.Rule, notes diag.Problems) error {
+	told := make([]string, len(notes))
+	for i, n := range notes {
+		told[i] = n.Head()
 	}
-	_, err := fmt.Fprintf(std.out, "# %s\n%s", r.File(), r.Source())
+	if output == "json" {
+		return printJSON(std.out, map[string]any{"id": r.ID, "title": r.Title, "kind": r.Kind(), "severity": r.Severity, "file": r.File(), "source": r.Source(), "notes": told})
+	}
+	for i := range told {
+		told[i] = "# note: " + told[i] + "\n"
+	}
+	_, err := fmt.Fprintf(std.out, "# %s\n%s%s", r.File(), strings.Join(told, ""), r.Source())
 	return err
 }
