@@ -358,6 +358,9 @@ type progress struct {
 	next  time.Time
 }
 
+// barWidth is how many characters the progress bar takes.
+const barWidth = 30
+
 func newProgress(std stdio) *progress {
 	f, ok := std.err.(*os.File)
 	return &progress{std: std, on: ok && term.IsTerminal(int(f.Fd())), start: time.Now()}
@@ -371,7 +374,8 @@ func (p *progress) show(done, total int64) {
 	p.next = now.Add(200 * time.Millisecond)
 	rate := float64(done) / 1e6 / max(now.Sub(p.start).Seconds(), 0.001)
 	if total > 0 {
-		fmt.Fprintf(p.std.err, "\r%3d %% of %.0f MB, %.0f MB/s ", done*100/total, float64(total)/1e6, rate)
+		full := int(done * barWidth / total)
+		fmt.Fprintf(p.std.err, "\r%s%s %3d %% of %.0f MB, %.0f MB/s ", strings.Repeat("█", full), strings.Repeat("░", barWidth-full), done*100/total, float64(total)/1e6, rate)
 	} else {
 		fmt.Fprintf(p.std.err, "\r%.0f MB, %.0f MB/s ", float64(done)/1e6, rate)
 	}
