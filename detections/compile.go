@@ -151,7 +151,9 @@ func compile(r *Rule, overrides map[string]any, lists Lists, table *nameTable, d
 		}
 	}
 	c.lists, c.derives, c.waits = keys(t.named), t.derives, t.waits
-	r.named = c.lists
+	if !r.loaded {
+		r.named = c.lists
+	}
 	for _, name := range c.lists {
 		if lists[name].filled {
 			c.filled = append(c.filled, name)
@@ -170,7 +172,7 @@ func (c *compiled) compileWhere(t *translator, d *yamldoc.Decoder) {
 	}
 	if n, ok := t.parse(r.Where.Value); ok {
 		c.narrow(n, t)
-		if t.signals {
+		if t.signals && !r.loaded {
 			r.sources, _ = namesOf(n, "rule", t.lists)
 		}
 		if c.where = t.condition(r.Where.Value); c.where != nil && !t.signals {

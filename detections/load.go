@@ -137,6 +137,7 @@ func loadRule(src *diag.Source, doc *yaml.Node, lists Lists) (*Rule, diag.Proble
 	d.Decode(doc, r, "")
 	if r.node.Kind == yaml.MappingNode {
 		r.check(d)
+		defer func() { r.loaded = true }()
 		compile(r, nil, lists, newNameTable(), d)
 	}
 	for i := range d.Problems {

@@ -65,6 +65,7 @@ type Rule struct {
 
 	src     *diag.Source
 	node    *yaml.Node
+	loaded  bool     // what follows is known, and nothing changes any more: engines share the rule
 	named   []string // lists that it names
 	sources []string // rules whose signals it reads; nil when any
 }

@@ -382,6 +382,6 @@ func TestAHostileBodyTakesLinearTime(t *testing.T) {
 	for _, part := range []string{`{"a":"},{"log_id":"`, "[[[,", "{", `{"a":[`, `"`, `\`, "[", "{\n"} {
 		start := time.Now()
 		decodeAll("[" + strings.Repeat(part, (1<<20)/len(part)))
-		require.Less(t, time.Since(start), 3*time.Second, part)
+		require.Less(t, time.Since(start), 20*time.Second, part) // a quadratic one takes minutes
 	}
 }

@@ -250,6 +250,9 @@ func TestADaemonKilledInTheMiddleEndsTheSame(t *testing.T) {
 	defer l.mu.Unlock()
 	incidents, opened := map[string]bool{}, map[string]int{}
 	for _, r := range l.reports {
+		if r.Incident.Campaign != "credential-attack" {
+			continue // on a slow machine the feed may have one of its own
+		}
 		incidents[r.Incident.ID] = true
 		if r.Broadcast {
 			opened[r.Incident.ID]++
