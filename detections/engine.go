@@ -24,8 +24,8 @@ type Options struct {
 	// Unique says that the caller removes duplicates, so that the engine need not
 	// remember log_ids.
 	Unique bool
-	// Now tells the wall time by which a stamp from the future is recognised;
-	// time.Now if nil.
+	// Now tells the wall time at which the event that is ingested arrived, by
+	// which a stamp from the future is recognised; time.Now if nil.
 	Now func() time.Time
 	// OnChange gets every alert that opens, changes or resolves, in order.
 	OnChange func(Change)
@@ -56,7 +56,7 @@ type Stats struct {
 	Evaluated  int64                // of a type that some rule asks for
 	Duplicates int64                // seen before, by log_id
 	Late       int64                // behind the watermark
-	Future     int64                // set aside: stamped after the time they were logged at
+	Future     int64                // set aside: stamped after they were logged or, far, after they arrived
 	Undated    int64                // no stamp at all: taken to be of the watermark's time
 	RuleErrors map[string]RuleError // by rule id
 	// Shed counts what was let go because a bound was reached, by rule id and by
@@ -81,9 +81,6 @@ type RuleError struct {
 
 const (
 	defaultLateness = 2 * time.Minute
-	// futureTolerance is how far a stamp may run ahead of the time in the
-	// event's own log_id, or of the wall clock.
-	futureTolerance = 10 * time.Minute
 	// tick is how far the watermark moves before open groups are looked at.
 	tick = time.Second
 	// maxRemembered bounds the log_ids kept to recognise duplicates.
@@ -257,14 +254,14 @@ func (e *Engine) Ingest(ev *logstream.Event) {
 		e.place(ev, max(e.newest, 1))
 		return
 	}
-	t, ok := e.stamp(ev)
+	t, clock, ok := e.stamp(ev)
 	if !ok {
 		return
 	}
 	e.datePending(t)
 	e.place(ev, t)
-	if t > e.newest {
-		e.newest = t
+	if clock > e.newest {
+		e.newest = clock
 		e.tick(false)
 	}
 }
@@ -291,21 +288,35 @@ func (e *Engine) datePending(t int64) {
 	}
 }
 
-// stamp finds the event's time. It is false for a stamp from the future, which
-// must not move the watermark.
-func (e *Engine) stamp(ev *logstream.Event) (int64, bool) {
-	limit := e.opts.Now()
-	if logged, ok := ev.LogIDTime(); ok && logged.Before(limit) {
-		limit = logged
+// stamp finds the event's time and the time to which it moves the engine's
+// clock. It is false for an event to set aside: stamped later than its own
+// log_id, or later than the wall clock without a log_id that agrees or by more
+// than a clock is wrong by.
+//
+// One that its log_id agrees with is ahead because the wall clock is slow, and
+// is evaluated: to miss an attack would be worse. But it moves the engine's
+// clock no further than the wall clock allows. A pair of date and log_id that
+// somebody made up thus makes no other event late; and where the clock is slow,
+// what waits for the watermark waits as much longer, and comes out the same.
+func (e *Engine) stamp(ev *logstream.Event) (t, clock int64, ok bool) {
+	now := e.opts.Now()
+	trusted := now.Add(logstream.StampTolerance)
+	limit := trusted
+	if logged, ok := ev.LogIDTime(); ok {
+		limit = now.Add(logstream.MaxClockError)
+		if logged = logged.Add(logstream.StampTolerance); logged.Before(limit) {
+			limit = logged
+		}
 	}
-	if ev.Time.After(limit.Add(futureTolerance)) {
+	if ev.Time.After(limit) {
 		e.stats.Future++
 		if e.stats.Future == 1 {
 			e.log.Warn("event stamped in the future set aside", "tenant", e.tenant, "log_id", ev.ID, "date", ev.Time)
 		}
-		return 0, false
+		return 0, 0, false
 	}
-	return ev.Time.UnixMilli(), true
+	t = ev.Time.UnixMilli()
+	return t, min(t, trusted.UnixMilli()), true
 }
 
 // Advance tells the engine that its source has nothing older than t to come,

@@ -241,6 +241,65 @@ func TestStampsFromTheFutureAreSetAsideAndMoveNothing(t *testing.T) {
 	require.Zero(t, b.Stats().Late)
 }
 
+func TestASlowClockMissesNothingAndChangesNoAlert(t *testing.T) {
+	n := 0
+	at := func(b *bench, offset time.Duration) { // as Auth0 does: its log_id agrees with the date
+		n++
+		b.at(offset, "log_id", "900"+oracleBase.Add(offset).Format("20060102150405")+fmt.Sprintf("000%036d", n))
+	}
+	final := func(slow time.Duration) []detections.Alert {
+		now := oracleBase.Add(-slow)
+		b := newBench(t, burstRule, detections.Options{Ahead: true, Now: func() time.Time { return now }})
+		n = 0
+		for i := range 8 {
+			now = oracleBase.Add(time.Duration(i)*time.Second - slow)
+			at(b, time.Duration(i)*time.Second)
+		}
+		require.Equal(t, "opened burst 5", b.take()[0], "the attack is seen as it happens")
+		require.False(t, b.Clock().After(now.Add(logstream.StampTolerance)), "the engine's clock is no further than ours allows")
+		now = oracleBase.Add(time.Hour) // set right
+		at(b, time.Hour)
+		b.Finish()
+		require.Zero(t, b.Stats().Late)
+		require.Zero(t, b.Stats().Future)
+		var out []detections.Alert
+		for _, c := range b.changes {
+			if c.Transition == detections.Resolved {
+				out = append(out, c.Alert)
+			}
+		}
+		return out
+	}
+	right := final(0)
+	require.Len(t, right, 1)
+	require.Equal(t, right, final(5*time.Hour))
+	require.Equal(t, right, final(23*time.Hour))
+}
+
+func TestAMadeUpPairOfDateAndLogIDMovesNothing(t *testing.T) {
+	now := oracleBase
+	b := newBench(t, burstRule, detections.Options{Ahead: true, Now: func() time.Time { return now }})
+	made := func(ahead time.Duration) {
+		b.at(ahead, "log_id", "900"+oracleBase.Add(ahead).Format("20060102150405")+fmt.Sprintf("000%036d", b.n))
+	}
+	b.at(0)
+	for _, ahead := range []time.Duration{11 * time.Minute, 5 * time.Hour, 23 * time.Hour} {
+		made(ahead)
+	}
+	require.EqualValues(t, 4, b.Stats().Evaluated)
+	require.Equal(t, oracleBase.Add(logstream.StampTolerance), b.Clock(), "not by hours")
+	for _, ahead := range []time.Duration{25 * time.Hour, 20 * 365 * 24 * time.Hour} {
+		made(ahead)
+	}
+	require.EqualValues(t, 2, b.Stats().Future, "no clock is so wrong")
+	now = oracleBase.Add(10 * time.Minute)
+	b.burst(10*time.Minute, 5)
+	now = oracleBase.Add(13 * time.Minute)
+	b.at(13*time.Minute, "ip", "203.0.113.1")
+	require.Zero(t, b.Stats().Late)
+	require.Contains(t, b.take(), "opened burst 5", "the group they stand in still counts what is real")
+}
+
 func TestEventsWithoutATimeCountAndMoveNothing(t *testing.T) {
 	b := newBench(t, burstRule, detections.Options{Ahead: true})
 	b.at(0, "date", nil)

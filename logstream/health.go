@@ -146,7 +146,7 @@ func (m *FeedMonitor) Observe(b Batch, arrived time.Time) {
 		e := &b.Events[i]
 		at := arrived
 		if e.Clock != Unknown {
-			m.aheads.put(lagReading{arrived, e.Time.Sub(arrived)}, lagReadings)
+			m.readAhead(e, arrived)
 		}
 		if e.Clock != Unknown && e.Time.Before(arrived.Add(clockSkew)) {
 			at = e.Time

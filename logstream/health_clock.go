@@ -2,9 +2,30 @@ package logstream
 
 import "time"
 
-// setAsideAfter is how far ahead of the clock an event may be stamped before it
-// is set aside and not evaluated; package detections decides so by the same.
-const setAsideAfter = 10 * time.Minute
+// What feed health says of stamps from the future, and what package detections
+// does with such events, go by the same bounds.
+const (
+	// StampTolerance is how far an event may be stamped after the time in its own
+	// log_id, and after it arrived.
+	StampTolerance = 10 * time.Minute
+	// MaxClockError is how far an event may be stamped after it arrived when its
+	// log_id agrees with the stamp: then it is our clock that is wrong.
+	MaxClockError = 24 * time.Hour
+)
+
+// misdated reports whether an event's time is later than the one in its log_id:
+// that says nothing about our clock.
+func misdated(e *Event) bool {
+	logged, ok := e.LogIDTime()
+	return ok && e.Time.After(logged.Add(StampTolerance))
+}
+
+// readAhead notes how far ahead of the clock an event is stamped.
+func (m *FeedMonitor) readAhead(e *Event, arrived time.Time) {
+	if !misdated(e) {
+		m.aheads.put(lagReading{arrived, e.Time.Sub(arrived)}, lagReadings)
+	}
+}
 
 // setBack begins anew after the clock was set back: what was dated by the time
 // before would else end no silence until that time has come again.

@@ -42,8 +42,11 @@ func (m *FeedMonitor) findings(now time.Time) (all []finding) {
 
 	if ahead, ok := m.ahead(now); ok {
 		v, then := Degraded, ""
-		if ahead > setAsideAfter {
+		switch {
+		case ahead > MaxClockError:
 			v, then = Blind, "; what comes is set aside and not evaluated"
+		case ahead > StampTolerance:
+			then = "; what waits for time to pass, such as the end of an alert, waits as much longer"
 		}
 		add(v, "events are stamped %s ahead of this machine's clock: set it right%s", since(ahead), then)
 	}

@@ -265,7 +265,8 @@ func TestFeedHealthTellsAClockThatIsWrong(t *testing.T) {
 		slow    time.Duration
 		verdict Verdict
 		says    string
-	}{{8 * time.Minute, Degraded, "8 min ahead of this machine's clock: set it right"}, {time.Hour, Blind, "set aside and not evaluated"}} {
+	}{{8 * time.Minute, Degraded, "8 min ahead of this machine's clock: set it right"}, {time.Hour, Degraded, "waits as much longer"},
+		{25 * time.Hour, Blind, "set aside and not evaluated"}} {
 		right := h.now
 		h.wait(-c.slow)
 		for range 5 {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"portcullis/detections"
 	"portcullis/internal/journal"
 	"portcullis/internal/tenantsim"
 	"portcullis/logstream"
@@ -62,6 +63,44 @@ func TestAClockThatJumpsLosesNothingAndCountsNothingTwice(t *testing.T) {
 	g.eventually("clear at the end", func() bool { return g.source("acme", "webhook").Verdict == logstream.Clear })
 	g.stopped()
 	require.Len(t, journaledIDs(t, filepath.Join(g.dir, "data"), "acme"), sent)
+}
+
+func TestAnAttackIsSeenThoughTheClockIsSlow(t *testing.T) {
+	t.Parallel()
+	const slow = 3 * time.Hour
+	var offset atomic.Int64
+	offset.Store(-int64(slow))
+	g := startGuard(t, t.TempDir(), daemonOptions{now: func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }},
+		guardTenant{name: "acme", sim: quietSim("acme")})
+	var b strings.Builder
+	right := time.Now()
+	for n := range 50 {
+		b.WriteString(strings.NewReplacer(`"s"`, `"fp"`, "a@", fmt.Sprintf("user%d@", n)).Replace(guardEvent(n, right)) + "\n")
+	}
+	b.WriteString(guardEvent(99, right.Add(48*time.Hour)) + "\n")
+	require.Equal(t, 200, g.post("/logs/acme", "hook-acme", b.String()))
+	in := g.tenant("acme").current.Load()
+	look := func(e *detections.Engine) (alerts []detections.Alert, future int64, clock time.Time) {
+		return e.OpenAlerts(), e.Stats().Future, e.Clock()
+	}
+	var alerts []detections.Alert
+	var future int64
+	var clock time.Time
+	require.NoError(t, in.with(func() error { alerts, future, clock = look(in.engine); return nil }))
+	require.EqualValues(t, 1, future, "no clock is two days wrong")
+	require.False(t, clock.After(time.Now().Add(logstream.StampTolerance-slow)))
+	require.NotEmpty(t, alerts)
+	require.Equal(t, "credential-stuffing-ip", alerts[0].Rule)
+	require.False(t, alerts[0].Late)
+	require.Contains(t, strings.Join(g.source("acme", "webhook").Reasons, "; "), "ahead of this machine's clock: set it right; what waits for time to pass")
+
+	offset.Store(0) // set right; and a life begins anew, from the journal alone
+	again, err := in.life.t.begin(t.Context())
+	require.NoError(t, err)
+	recovered, futureAgain, clockAgain := look(again.intake.engine)
+	require.Equal(t, alerts, recovered)
+	require.Equal(t, future, futureAgain)
+	require.Equal(t, clock, clockAgain)
 }
 
 // journaledIDs are the log_ids in a store that no daemon uses.

@@ -253,6 +253,7 @@ func (in *intake) takeRun(ctx context.Context, group []*delivery) error {
 		in.position = seq
 		in.counts.Bundles++
 	}
+	in.life.arrived = now
 	for _, ev := range fresh {
 		if !in.seen.Seen(ev.ID) {
 			in.engine.Ingest(ev)

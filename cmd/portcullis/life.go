@@ -19,6 +19,10 @@ type life struct {
 	responder *responders.Responder
 	intake    *intake
 
+	// arrived is when what is evaluated arrived, as the journal has it, so that a
+	// recovery sets aside what was set aside. It belongs to the intake.
+	arrived time.Time
+
 	unanswered unanswered
 	incidents  incidentStore
 }
@@ -40,7 +44,7 @@ func (t *tenant) begin(ctx context.Context) (*life, error) {
 	content := t.content.Load()
 	engine, err := detections.NewEngine(t.cfg.Load().Name, content.Rules, detections.Options{
 		Params: t.cfg.Load().Params, Lateness: t.daemon.cfg.Rules.Lateness, Ahead: true, Unique: true,
-		Now: t.daemon.opts.now, OnChange: l.offer, Logger: t.log,
+		Now: func() time.Time { return l.arrived }, OnChange: l.offer, Logger: t.log,
 	})
 	if err != nil {
 		return nil, err

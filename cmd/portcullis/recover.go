@@ -20,9 +20,10 @@ const bundlesAhead = 8
 
 // replayed is a bundle of the journal, decoded.
 type replayed struct {
-	seq    uint64
-	clock  time.Time
-	events []logstream.Event
+	seq     uint64
+	arrived time.Time
+	clock   time.Time
+	events  []logstream.Event
 }
 
 // replay evaluates what the journal has past the intake's position and arrived
@@ -35,7 +36,7 @@ func (l *life) replay(ctx context.Context, since time.Time) (events int, err err
 	group.Go(func() error {
 		defer close(ahead)
 		return l.t.daemon.journal.ReplayBundles(ctx, l.t.name, after, since, func(b journal.Bundle) error {
-			r := replayed{seq: b.Seq, clock: b.Clock, events: make([]logstream.Event, 0, len(b.Events))}
+			r := replayed{seq: b.Seq, arrived: b.Arrived, clock: b.Clock, events: make([]logstream.Event, 0, len(b.Events))}
 			for _, raw := range b.Events {
 				ev, err := logstream.Decode(raw)
 				if err != nil {
@@ -52,6 +53,7 @@ func (l *life) replay(ctx context.Context, since time.Time) (events int, err err
 		})
 	})
 	for r := range ahead {
+		l.arrived = r.arrived
 		if !r.clock.IsZero() {
 			in.engine.Advance(r.clock)
 		}
