@@ -201,6 +201,9 @@ func (d *daemon) reload(cfg *config.Config, content *config.Loaded) error {
 }
 
 func (d *daemon) close() error {
+	for _, t := range d.tenants {
+		t.api.Close()
+	}
 	var errs []error
 	if d.letters != nil {
 		errs = append(errs, d.letters.Close())

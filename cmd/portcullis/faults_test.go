@@ -167,6 +167,9 @@ func TestOneTenantsTroubleSlowsNoOther(t *testing.T) {
 	})
 	require.Equal(t, logstream.Clear, g.source("good", "poll").Verdict)
 	require.NotContains(t, g.log.String(), "a-wrong-secret")
+	began = time.Now()
+	g.stopped()
+	require.Less(t, time.Since(began), 5*time.Second, "what the slow tenant was asked is not waited for")
 }
 
 func TestAFloodOfOneTenantIsTurnedAwayAndTheOthersAreServed(t *testing.T) {

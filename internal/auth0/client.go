@@ -190,6 +190,9 @@ func (c *Client) BaseURL() string { return c.base }
 // SetReadOnly turns observe mode on or off, for requests that begin after it.
 func (c *Client) SetReadOnly(on bool) { c.readOnly.Store(on) }
 
+// Close cuts short what outlives the requests that caused it, the fetch of a token. No request may be under way or follow.
+func (c *Client) Close() { c.tokens.stop() }
+
 // Check fetches a token now, whether or not there is one. A refusal is ErrCredentials and says what to do; no answer, or
 // one that is not of a tenant, is ErrUnreachable.
 func (c *Client) Check(ctx context.Context) error {

@@ -26,6 +26,8 @@ type tokens struct {
 	domain, clientID string
 	fetch            func(context.Context) (*oauth2.Token, error)
 	secrets          *secrets
+	open             context.Context // of fetches; ended by stop
+	stop             context.CancelFunc
 
 	mu           sync.Mutex // guards what follows
 	token        *oauth2.Token
@@ -59,6 +61,7 @@ func newTokens(cfg Config, base string, network http.RoundTripper, secrets *secr
 	}
 	httpClient := withoutRedirects(network)
 	t := &tokens{domain: cfg.Domain, clientID: cfg.ClientID, secrets: secrets}
+	t.open, t.stop = context.WithCancel(context.Background())
 	t.fetch = func(ctx context.Context) (*oauth2.Token, error) {
 		cc := cc
 		cc.EndpointParams = url.Values{"audience": {audience}}
@@ -107,8 +110,7 @@ func (t *tokens) get(ctx context.Context, fresh bool) (string, error) {
 }
 
 func (t *tokens) run(f *fetching) {
-	// The transport below bounds the time.
-	token, err := t.fetch(context.Background())
+	token, err := t.fetch(t.open) // the transport below bounds the time
 	if err != nil {
 		f.err = t.explain(err)
 	} else {

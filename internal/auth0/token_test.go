@@ -168,6 +168,34 @@ func TestACancelledRequestDoesNotCancelTheTokenOfOthers(t *testing.T) {
 	require.Len(t, f.requests("/oauth/token"), 1)
 }
 
+// silent is a network that answers nothing until a request is given up.
+type silent struct{ asked, gone chan struct{} }
+
+func (s silent) RoundTrip(r *http.Request) (*http.Response, error) {
+	close(s.asked)
+	<-r.Context().Done()
+	close(s.gone)
+	return nil, r.Context().Err()
+}
+
+func TestCloseCutsTheFetchOfATokenShort(t *testing.T) {
+	network := silent{make(chan struct{}), make(chan struct{})}
+	c, err := New(Config{Domain: testDomain, ClientID: "the-client", ClientSecret: testSecret}, Options{HTTP: &http.Client{Transport: network, Timeout: time.Hour}})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	first := make(chan error)
+	go func() { _, err := c.BotDetection(ctx); first <- err }()
+	<-network.asked
+	cancel()
+	require.ErrorIs(t, <-first, context.Canceled)
+	c.Close()
+	select {
+	case <-network.gone:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the tenant is still asked for a token")
+	}
+}
+
 func TestClientAssertionsAreSignedAsAuth0WantsThem(t *testing.T) {
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	require.NoError(t, err)
