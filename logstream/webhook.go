@@ -47,6 +47,7 @@ type WebhookStats struct {
 	Events   uint64 // events in these
 	Rejects  uint64 // parts of these, or whole bodies, that could not be decoded
 
+	Method  uint64 // 405: not a POST
 	Token   uint64 // 401: no token, or a wrong one
 	Size    uint64 // 413: too large, as sent or decompressed
 	Rate    uint64 // 429: more often than Rate
@@ -201,6 +202,7 @@ func unauthorized(rw http.ResponseWriter) outcome {
 
 func (w *Webhook) handle(rw http.ResponseWriter, r *http.Request) outcome {
 	if r.Method != http.MethodPost {
+		w.count.method.Add(1)
 		return onlyPost(rw)
 	}
 	if !w.tokens.allow(r.Header) {

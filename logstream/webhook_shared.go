@@ -63,6 +63,7 @@ func (s *Shared) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	case fits == 1:
 		owner.ServeHTTP(rw, r)
 	case r.Method != http.MethodPost:
+		s.refused.Add(1)
 		onlyPost(rw).write(rw)
 	default:
 		s.refused.Add(1)

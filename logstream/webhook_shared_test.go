@@ -59,9 +59,10 @@ func TestSharedPathsTellTenantsByTheirTokens(t *testing.T) {
 			require.Equal(t, before, s.Refused())
 		})
 	}
-	rec := httptest.NewRecorder()
+	rec, refused := httptest.NewRecorder(), s.Refused()
 	s.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, SharedPaths[0], nil))
 	require.Equal(t, 405, rec.Code)
+	require.Equal(t, refused+1, s.Refused(), "no answer is without a count")
 }
 
 func TestATokenOfTwoWebhooksIsRefused(t *testing.T) {

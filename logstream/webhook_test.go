@@ -361,6 +361,7 @@ func TestWebhookTakesPostOnly(t *testing.T) {
 		require.Equal(t, 405, resp.StatusCode)
 		require.Equal(t, "POST", resp.Header.Get("Allow"))
 	}
+	require.Equal(t, WebhookStats{Method: 6}, s.Stats())
 }
 
 func TestWebhookRefusesLargeBodies(t *testing.T) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -48,6 +49,11 @@ func TestADaemonOnAFullOrReadOnlyDiskTurnsEventsAwayAndGoesOnByItself(t *testing
 			g.eventually("it is blind and says why", func() bool {
 				h := g.health("acme")
 				return h.Verdict == logstream.Blind && strings.Contains(strings.Join(h.Reasons, "; "), disk.says)
+			})
+			in := g.tenant("acme").current.Load()
+			require.NoError(t, in.with(func() error { return in.begin(context.WithoutCancel(t.Context())) }))
+			g.eventually("a snapshot that is not kept is counted", func() bool {
+				return strings.Contains(g.metrics(), "portcullis_snapshot_failures_total{tenant=\"acme\"} 1\n")
 			})
 			for range 20 { // the log is read as well meanwhile
 				sim.Inject(map[string]any{"type": "s", "user_name": "a@example.com"})

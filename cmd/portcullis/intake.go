@@ -64,6 +64,7 @@ type intakeStats struct {
 	OpenAlerts int
 	Watermark  time.Time
 	Snapshots  int64
+	NotSaved   int64 // snapshots that were not kept
 	SavedBytes int64
 }
 
@@ -170,11 +171,13 @@ func (in *intake) run(ctx context.Context) error {
 			in.slice()
 		case err := <-kept:
 			if in.saved(err); err != nil {
+				in.counts.NotSaved++
 				in.life.t.log.Warn("snapshot not kept, the one before it stays", "err", err)
 			}
 		}
 		if in.saving == nil && in.due() {
 			if err := in.begin(ctx); err != nil {
+				in.counts.NotSaved++
 				in.life.t.log.Error("snapshot not made", "err", err)
 			}
 		}

@@ -32,6 +32,7 @@ var (
 	mQueue      = desc("intake_queue_length", "Deliveries that wait to be journaled.", "tenant")
 	mFailing    = desc("intake_failing", "1 while events cannot be journaled.", "tenant")
 	mSnapshots  = desc("snapshot_total", "Snapshots of the engine taken.", "tenant")
+	mNotSaved   = desc("snapshot_failures_total", "Snapshots of the engine that were not kept.", "tenant")
 	mSnapBytes  = desc("snapshot_size_bytes", "Size of the latest snapshot.", "tenant")
 	mWebhook    = desc("webhook_requests_total", "Requests of the log stream, by what was answered.", "tenant", "answer")
 	mWaiting    = desc("webhook_waiting", "Requests of the log stream that are being read or wait to be journaled.", "tenant")
@@ -54,6 +55,9 @@ var (
 	mGroups     = desc("engine_groups", "Groups of events that a rule keeps.", "tenant", "rule")
 	mStateBytes = desc("engine_state_bytes", "About what a rule keeps, in bytes.", "tenant", "rule")
 	mUnanswered = desc("responses_waiting", "Alerts with a change that the responder has not kept yet.", "tenant")
+	mSlack      = desc("slack_waiting", "Messages, replies and updates that Slack has not taken yet.")
+	mSlackFails = desc("slack_failures_total", "Requests that Slack refused, limited or did not answer.")
+	mSlackLog   = desc("slack_logged_total", "Reports that went to the log because Slack did not take them in time.")
 	mStore      = desc("store_bytes", "Size of a stream of the store.", "stream")
 	mStoreMsgs  = desc("store_messages", "Messages in a stream of the store.", "stream")
 	mFailures   = desc("tenant_failures_total", "Times that a tenant's guarding ended in a failure and began anew.", "tenant")
@@ -75,6 +79,12 @@ func (m metrics) Collect(ch chan<- prometheus.Metric) {
 	counter(mLost, float64(m.d.letters.Lost()))
 	if m.d.shared != nil {
 		counter(mNobodys, float64(m.d.shared.Refused()))
+	}
+	if m.d.slack != nil {
+		s := m.d.slack.Stats()
+		gauge(mSlack, float64(s.Waiting))
+		counter(mSlackFails, float64(s.Failed))
+		counter(mSlackLog, float64(s.Logged))
 	}
 	for _, t := range m.d.tenants {
 		in := t.current.Load()
@@ -112,6 +122,7 @@ func (m metrics) Collect(ch chan<- prometheus.Metric) {
 		}
 		counter(mBundles, float64(s.Bundles), t.name)
 		counter(mSnapshots, float64(s.Snapshots), t.name)
+		counter(mNotSaved, float64(s.NotSaved), t.name)
 		gauge(mSnapBytes, float64(s.SavedBytes), t.name)
 		gauge(mOpen, float64(s.OpenAlerts), t.name)
 		if !s.Watermark.IsZero() {
@@ -154,7 +165,7 @@ func oneIf(b bool) float64 {
 
 func webhookAnswers(s logstream.WebhookStats) map[string]uint64 {
 	return map[string]uint64{
-		"accepted": s.Accepted, "wrong_token": s.Token, "too_large": s.Size, "too_often": s.Rate, "busy": s.Busy,
+		"accepted": s.Accepted, "not_post": s.Method, "wrong_token": s.Token, "too_large": s.Size, "too_often": s.Rate, "busy": s.Busy,
 		"unreadable": s.Decode, "failed": s.Failed, "broken_off": s.Aborted,
 	}
 }

@@ -131,6 +131,17 @@ func (q *queue) next(now time.Time, hurry bool) (job, time.Time, bool) {
 	return j, time.Time{}, true
 }
 
+// messages is how many are still to be sent.
+func (q *queue) messages() (n int) {
+	for _, e := range q.waiting {
+		if e.stale {
+			n++
+		}
+		n += len(e.replies)
+	}
+	return n
+}
+
 // rootDue tells whether the root message is to be sent now.
 func (e *entry) rootDue(now time.Time, hurry bool) bool {
 	return e.stale && (hurry || !e.due.After(now))

@@ -62,6 +62,8 @@ type Slack struct {
 
 	wake    chan struct{} // holds one token while Run should look again
 	running atomic.Bool
+	failed  atomic.Uint64
+	logged  atomic.Uint64
 
 	mu      sync.Mutex // guards the fields below
 	queue   queue
@@ -130,17 +132,37 @@ func (s *Slack) Notify(ctx context.Context, r responders.Report) error {
 	s.mu.Unlock()
 
 	if stopped {
-		s.log.write(ctx, r)
+		s.toLog(ctx, r)
 		return fmt.Errorf("show incident %s: %w", r.Incident.ID, errStopped)
 	}
 	if !roomy {
-		s.log.write(ctx, r)
+		s.toLog(ctx, r)
 	}
 	select {
 	case s.wake <- struct{}{}:
 	default: // Run will look again anyway
 	}
 	return nil
+}
+
+// Stats counts since the start, but for Waiting, which is of now.
+type Stats struct {
+	Waiting int    // messages, replies and updates that Slack has not taken yet
+	Failed  uint64 // requests that Slack refused, limited or left without an answer
+	Logged  uint64 // reports that went to the log because Slack did not take them in time
+}
+
+// Stats returns how the queue stands.
+func (s *Slack) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Stats{Waiting: s.queue.messages(), Failed: s.failed.Load(), Logged: s.logged.Load()}
+}
+
+// toLog shows a report in the log instead of in Slack.
+func (s *Slack) toLog(ctx context.Context, r responders.Report) {
+	s.logged.Add(1)
+	s.log.write(ctx, r)
 }
 
 // Run sends what Notify queues until ctx ends, then for at most five seconds
@@ -206,7 +228,7 @@ func (s *Slack) finish(ctx, sendCtx context.Context) bool {
 		s.logger.Warn("stopped before slack took everything; the rest is in the log", "incidents", incidents)
 	}
 	for _, r := range left {
-		s.log.write(ctx, r)
+		s.toLog(ctx, r)
 	}
 	return true
 }
@@ -291,9 +313,12 @@ func (s *Slack) settle(ctx context.Context, j job, r root, err error) {
 	}
 	s.mu.Unlock()
 
+	if err != nil {
+		s.failed.Add(1)
+	}
 	s.complain(j, limited, err)
 	for _, l := range lost {
-		s.log.write(ctx, l)
+		s.toLog(ctx, l)
 	}
 }
 

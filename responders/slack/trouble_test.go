@@ -242,12 +242,17 @@ func TestSlackDownIsRetriedAndTheLogTellsMeanwhile(t *testing.T) {
 				time.Sleep(10 * time.Minute)
 				require.Len(t, log.lines(t, "incident"), 2)
 				require.Len(t, log.lines(t, "slack cannot be reached; retrying, reports are in the log meanwhile"), 1)
+				stats := r.Stats()
+				require.Equal(t, 3, stats.Waiting, "the message and two replies")
+				require.EqualValues(t, 2, stats.Logged)
+				require.EqualValues(t, len(f.seen()), stats.Failed)
 
 				up.Store(true)
 				time.Sleep(2 * time.Minute)
 				require.Equal(t, []string{"opened", "rising"}, replies(f), "nothing that waited is lost")
 				require.Len(t, log.lines(t, "incident"), 2)
 				require.Len(t, log.lines(t, "slack takes messages again"), 1)
+				require.Zero(t, r.Stats().Waiting)
 			})
 		})
 	}
