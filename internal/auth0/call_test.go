@@ -335,6 +335,27 @@ func TestWritesKeepToTheirShareAndReadsPass(t *testing.T) {
 	})
 }
 
+func TestPollingAndResponsesShareOneBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, sent := limitedTenant(t, 10, 0, Options{})
+		poll := func() {
+			resp, err := c.HTTPClient().Get(c.BaseURL() + "/api/v2/logs?from=1&take=100")
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+		}
+		poll() // and its answer tells that nothing is left
+		require.NoError(t, c.DeleteNetworkACL(t.Context(), "acl_1", "op"))
+		require.Equal(t, []time.Duration{0, 10 * time.Second}, *sent, "the write waits for what the poll used up")
+		began := time.Now()
+		poll()
+		require.Zero(t, time.Since(began), "a read waits for nothing: how fast the poll goes it decides by the same headers")
+		list, err := c.LogStreams(t.Context())
+		require.Error(t, err, "what can wait is not asked for")
+		require.Empty(t, list)
+		require.Len(t, *sent, 3)
+	})
+}
+
 func TestTheWholeLimitCanBeTheShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, sent := limitedTenant(t, 10, 5, Options{QuotaShare: 1})

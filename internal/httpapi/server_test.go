@@ -22,6 +22,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
+
+	"portcullis/logstream"
 )
 
 const token = "a-long-admin-token"
@@ -46,6 +48,17 @@ func serve(t *testing.T, opts Options) string {
 		scheme = "https://"
 	}
 	return scheme + s.Addr().String()
+}
+
+func TestSlowClientsAreCutOffAsTheWebhooksAsk(t *testing.T) {
+	s, err := New(t.Context(), Options{Listen: "127.0.0.1:0"})
+	require.NoError(t, err)
+	defer s.ln.Close()
+	require.Equal(t, logstream.WebhookReadHeaderTimeout, s.srv.ReadHeaderTimeout)
+	require.Equal(t, logstream.WebhookReadTimeout, s.srv.ReadTimeout)
+	require.Equal(t, logstream.WebhookIdleTimeout, s.srv.IdleTimeout)
+	require.Greater(t, s.srv.WriteTimeout, s.srv.ReadTimeout, "an answer waits for the journal")
+	require.LessOrEqual(t, s.srv.MaxHeaderBytes, 64<<10)
 }
 
 func get(t *testing.T, url, bearer string) (int, string) {
