@@ -316,3 +316,12 @@ func TestAWebhookTokenBelongsToOneTenant(t *testing.T) {
 		require.Contains(t, heads(t, err)[0], c.want)
 	}
 }
+
+func TestTheClientsOfTenantsAreTheDaemonsOwn(t *testing.T) {
+	c, err := Load(write(t, minimal+"rules: {lists: {own_clients: [another]}}\n"))
+	require.NoError(t, err)
+	l, err := LoadContent(c)
+	require.NoError(t, err)
+	require.Contains(t, l.Lists["own_clients"].Entries(), c.Tenants[0].ClientID)
+	require.Contains(t, l.Lists["own_clients"].Entries(), "another")
+}

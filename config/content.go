@@ -111,11 +111,17 @@ func LoadRules(c *Config, paths []string) (*detections.RuleSet, error) {
 	return set, problems.Err()
 }
 
+// ownClients is the shipped list that the tenants' client ids belong to.
+const ownClients = "own_clients"
+
 // lists are the shipped lists with what the file adds to them.
 func (c *Config) lists() (detections.Lists, error) {
 	lists, err := detections.ReadLists(catalog.FS, "lists")
 	if err != nil {
 		return nil, err
+	}
+	for _, t := range c.Tenants {
+		lists[ownClients] = detections.NewList(append(lists[ownClients].Entries(), t.ClientID)...)
 	}
 	for name, entries := range c.Rules.Lists {
 		if shipped := lists[name]; shipped != nil {

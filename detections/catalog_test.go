@@ -1,6 +1,7 @@
 package detections_test
 
 import (
+	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -38,4 +39,28 @@ func TestNothingIsProvedAgainstTheCatalog(t *testing.T) {
 	proof := catalogSet(t).Prove()
 	require.Empty(t, proof.Errors)
 	require.Empty(t, proof.Warnings)
+}
+
+var tactic = regexp.MustCompile(`^attack\.([a-z]+(-[a-z]+)*|t\d{4}(\.\d{3})?)$`)
+
+func TestEveryCatalogRuleSaysWhatAPersonNeeds(t *testing.T) {
+	set := catalogSet(t)
+	for _, r := range set.Rules {
+		require.NotEmpty(t, r.Description, r.ID)
+		require.NotEmpty(t, r.SeverityReason, r.ID)
+		require.NotEmpty(t, r.FalsePositives, r.ID)
+		require.NotEmpty(t, r.Runbook, r.ID)
+		require.NotEmpty(t, r.Tags, r.ID)
+		require.Equal(t, "catalog/rules/"+r.ID+".yaml", r.File(), "a rule stands in the file of its name")
+		for _, tag := range r.Tags {
+			require.Regexp(t, tactic, tag, r.ID)
+		}
+		for name, p := range r.Params {
+			require.NotEmpty(t, p.Doc, "%s.%s", r.ID, name)
+			_, isNumber := p.Default.(int)
+			require.Equal(t, isNumber, p.Min != nil, "%s.%s: a number has a least value, nothing else has", r.ID, name)
+		}
+		require.NotEmpty(t, set.LogTypes(r), "%s: its event types are known", r.ID)
+		require.NotEmpty(t, set.StreamCategories(r), "%s: its stream categories are known", r.ID)
+	}
 }

@@ -167,6 +167,7 @@ func (r *Rule) check(d *yamldoc.Decoder) {
 		r.checkLength(d, r.node, key, key, v)
 	}
 	r.checkTests(d)
+	r.checkRelated(d)
 	if r.MissingKey != "drop" && r.MissingKey != "group" {
 		d.Report(at("missing_key"), "missing_key", "must be drop or group")
 	}
@@ -189,6 +190,22 @@ func (r *Rule) check(d *yamldoc.Decoder) {
 	}
 	if r.Kind() == FirstSeen {
 		r.Learn, r.Forget = cmp.Or(r.Learn, defaultLearn), cmp.Or(r.Forget, defaultForget)
+	}
+}
+
+// relations are how a rule may relate to another; the words are Sigma's.
+var relations = []string{"derived", "similar", "obsolete", "merged", "renamed"}
+
+// checkRelated reports relations that there are not, and those to nothing.
+func (r *Rule) checkRelated(d *yamldoc.Decoder) {
+	for _, name := range keys(r.Related) {
+		n, key := keyNode(keyNode(r.node, "related"), name), "related."+name
+		if !slices.Contains(relations, name) {
+			d.Report(n, key, "unknown relation %s%s", name, diag.DidYouMean(name, relations)).Hint = "one of " + strings.Join(relations, ", ")
+		}
+		if len(r.Related[name]) == 0 || slices.Contains(r.Related[name], "") {
+			d.Report(n, key, "names no rule").Hint = "list the ids of the rules, or leave it out"
+		}
 	}
 }
 

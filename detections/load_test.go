@@ -39,7 +39,7 @@ func TestAnAuthorsMistakeIsShownWhereItIs(t *testing.T) {
 		{"a key", rule(`wehre: type == "fp"`, `where: type == "fp"`), `r.yaml:4:1: r: unknown key wehre (did you mean where?)
  4 | wehre: type == "fp"
      ^^^^^
- hint: known keys: id, title, description, severity, severity_when, campaign, fold, fold_network, tags, references, false_positives, runbook, params, on, where, group_by, missing_key, window, having, steps, ordered, within, after, expect, value, per, learn, forget, key, when, quiet, publish, evidence, tests`},
+ hint: known keys: id, title, description, severity, severity_reason, severity_when, campaign, fold, fold_network, tags, references, related, false_positives, runbook, params, on, where, group_by, missing_key, window, having, steps, ordered, within, after, expect, value, per, learn, forget, key, when, quiet, publish, evidence, tests`},
 		{"a field, in a block", rule(`where: |`, `  type == "fp" &&`, `  ipp != ""`), `r.yaml:6:3: r.where: unknown name ipp (did you mean ip?)
  6 |   ipp != ""
        ^^^`},
@@ -107,6 +107,8 @@ func TestEveryOtherMistakeIsNamed(t *testing.T) {
 		{rule(fp, `having: count() > 1`, `window: 100d`), "6:9: r.window: is longer than 92d"},
 		{rule(`where: user_name matches "a(b"`), "4:26: r.where: missing closing ): `a(b`"},
 		{rule(`where: user_name matches user_id`), "4:26: r.where: the pattern after matches must be a text in quotes"},
+		{rule(fp) + "related: {derivd: [x], similar: []}\n", "5:19: r.related.derivd: unknown relation derivd (did you mean derived?)"},
+		{rule(fp) + "related: {similar: []}\n", "5:20: r.related.similar: names no rule"},
 		{strings.Replace(rule(fp), "low", "hihg", 1), "3:11: r.severity: unknown severity hihg (did you mean high?)"},
 		{strings.Replace(rule(fp), "id: r", "id: R_1", 1), `1:5: R_1.id: "R_1" must be lower-case words joined by hyphens`},
 		{rule(fp, `quiet: 5 minutes`), `5:8: r.quiet: "5 minutes" is not a length of time`},

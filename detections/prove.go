@@ -98,6 +98,12 @@ type prover struct {
 }
 
 func (r *Rule) prove(lists Lists, overrides map[string]any, tenant string) Proof {
+	p := r.newProver(lists, overrides, tenant)
+	p.proveRule()
+	return Proof{p.named(p.errors), p.named(p.warnings), p.named(p.notes)}
+}
+
+func (r *Rule) newProver(lists Lists, overrides map[string]any, tenant string) *prover {
 	decoder := func() *yamldoc.Decoder { return &yamldoc.Decoder{Src: r.src} }
 	p := &prover{rule: r, lists: lists, params: map[string]any{}, tenant: tenant, errors: decoder(), warnings: decoder(), notes: decoder()}
 	for name, param := range r.Params {
@@ -106,8 +112,7 @@ func (r *Rule) prove(lists Lists, overrides map[string]any, tenant string) Proof
 			p.params[name] = v
 		}
 	}
-	p.proveRule()
-	return Proof{p.named(p.errors), p.named(p.warnings), p.named(p.notes)}
+	return p
 }
 
 // named puts the rule's id before the keys of problems.

@@ -32,12 +32,14 @@ type Rule struct {
 	Title          string                  `yaml:"title,required"` // what happened, as a person would say it
 	Description    string                  `yaml:"description"`
 	Severity       Severity                `yaml:"severity,required"`
+	SeverityReason string                  `yaml:"severity_reason"`
 	SeverityWhen   []Raise                 `yaml:"severity_when"` // what makes an alert more severe than that
 	Campaign       string                  `yaml:"campaign"`      // alerts of one campaign fold into one incident; the id if absent
 	Fold           Fold                    `yaml:"fold"`          // what folds them; see DefaultFold
 	FoldNetwork    bool                    `yaml:"fold_network"`
 	Tags           []string                `yaml:"tags"`
 	References     []string                `yaml:"references"`
+	Related        map[string][]string     `yaml:"related"` // ids of rules published elsewhere, by how this one relates to them
 	FalsePositives []string                `yaml:"false_positives"`
 	Runbook        string                  `yaml:"runbook"` // what a person should do
 	Params         map[string]Param        `yaml:"params"`
