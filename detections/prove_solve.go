@@ -80,7 +80,7 @@ func (s *solver) oneValue(lits []literal) bool {
 	}
 	for _, l := range holds {
 		for _, m := range lits {
-			if reflect.DeepEqual(l.arg, m.arg) && (m.fails && l.op == m.op || !m.fails && l.op == opposites[m.op]) {
+			if sameArg(l.arg, m.arg) && (m.fails && l.op == m.op || !m.fails && l.op == opposites[m.op]) {
 				return false
 			}
 		}
@@ -96,6 +96,16 @@ func (s *solver) oneValue(lits []literal) bool {
 		return s.someNumber(lits, whole)
 	}
 	return someText(holds, lits)
+}
+
+// sameArg reports whether two sides are the same whatever a tenant changes: two
+// lists that happen to hold the same now are not.
+func sameArg(a, b any) bool {
+	if l, isList := a.(*List); isList {
+		m, _ := b.(*List)
+		return l == m
+	}
+	return reflect.DeepEqual(a, b)
 }
 
 // fits reports whether everything demanded is so of a value.

@@ -15,7 +15,7 @@ import (
 func proof(t *testing.T, keys ...string) []string {
 	t.Helper()
 	set, err := detections.Load([]detections.File{{Name: "r.yaml", Data: []byte(rule(keys...))}}, detections.Lists{
-		"logins": detections.NewList("fp", "fu"), "odd": detections.NewList("fp", "pwd_laek"), "empty": detections.NewList(),
+		"logins": detections.NewList("fp", "fu"), "odd": detections.NewList("fp", "pwd_laek"), "empty": detections.NewList(), "bare": detections.NewList(),
 		"addresses": detections.NewList("192.0.2.0/24"),
 	})
 	require.NoError(t, err)
@@ -73,6 +73,8 @@ func TestWhatIsProvedOfAConditionOnOneEvent(t *testing.T) {
 		{`type == "fertft" && details.failure_reason in ["grant_revoked", "invalid_token"]`, nil},
 
 		// Contradictions.
+		{`type == "fp" && not (ip in lists.empty) && not (ip in lists.bare)`, nil},
+		{`type == "fp" && not (ip in lists.empty) && ip in lists.empty`, []string{`E ip in lists.empty: can never be true together with what stands before it`}},
 		{`type == "fp" && user_name == "a" && user_name == "b"`, []string{`E user_name == "b": can never be true together with what stands before it`}},
 		{`type == "fp" && user_name == "a" && user_name != "a"`, []string{`E user_name != "a": can never be true together with what stands before it`}},
 		{`type == "fp" && not (user_name == "a" || user_name != "a")`, []string{`E user_name != "a": can never be true together with what stands before it`}},
