@@ -104,6 +104,16 @@ func (c *coverage) attach(e *Engine, lists Lists) {
 	}
 }
 
+// namesSources reports whether a clause only says whose signals a rule reads: it
+// cannot fail, since no other signals reach it.
+func namesSources(r *Rule, part ast.Node, lists Lists) bool {
+	if r.sources == nil {
+		return false
+	}
+	names, ok := namesOf(part, "rule", lists)
+	return ok && len(names) == len(r.sources)
+}
+
 // clauses compiles the clauses of the rule. They come in the same order each time.
 func (c *coverage) clauses(r *compiled, lists Lists, table *nameTable) {
 	nth := 0
@@ -115,7 +125,7 @@ func (c *coverage) clauses(r *compiled, lists Lists, table *nameTable) {
 		for _, part := range leavesOf(n) {
 			p := t.finish(t.cond(part, false), true, text.Value)
 			t.problems = nil
-			if p == nil {
+			if p == nil || namesSources(r.Rule, part, lists) {
 				continue
 			}
 			if nth == len(c.seen) {

@@ -136,3 +136,20 @@ where: type == "x"
 	require.Zero(t, untested.Percent())
 	require.Len(t, untested.Missing(), 2)
 }
+
+func TestCoverageAsksForNoSignalThatCannotReachARule(t *testing.T) {
+	set, err := detections.Load([]detections.File{{Name: "r.yaml", Data: []byte(`
+{id: one, title: One, severity: low, where: type == "fp", group_by: [ip]}
+---
+id: both
+title: Both
+severity: low
+on: signals
+where: rule == "one" && count > 1
+tests:
+  - {name: one, events: [{type: fp, ip: 192.0.2.1}], alerts: []}
+`)}}, nil)
+	require.NoError(t, err)
+	_, c := set.RunTestsCovering(set.Rule("both"), nil)
+	require.Equal(t, []string{"r.yaml:8:25: where: count > 1 never held"}, c.Missing())
+}
