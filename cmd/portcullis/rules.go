@@ -58,7 +58,8 @@ func newRulesList(std stdio) *cobra.Command {
 			table := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 			for _, r := range content.Rules.Rules {
 				if output == "json" {
-					err = printJSON(std.out, map[string]any{"id": r.ID, "title": r.Title, "kind": r.Kind(), "severity": r.Severity, "file": r.File(), "disabled": []string{}})
+					err = printJSON(std.out, map[string]any{"id": r.ID, "title": r.Title, "kind": r.Kind(), "severity": r.Severity, "file": r.File(), "disabled": []string{},
+						"log_types": content.Rules.LogTypes(r), "stream_categories": content.Rules.StreamCategories(r)})
 				} else {
 					_, err = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.ID, r.Severity, r.Kind(), r.Title)
 				}
