@@ -179,6 +179,8 @@ func TestACrashAnywhereEndsTheSame(t *testing.T) {
 		for _, method := range []string{"POST", "PATCH", "DELETE"} {
 			t.Run(method+": "+name, func(t *testing.T) {
 				t.Parallel()
+				fault := fault // each method has its own
+				fault.Method = method
 				b := newBench(t, tenantsim.Options{})
 				b.foreign(50)
 				b.hold("198.51.100.7", 2*time.Hour)
@@ -191,7 +193,6 @@ func TestACrashAnywhereEndsTheSame(t *testing.T) {
 					b.run()
 					b.after(3 * time.Hour)
 				}
-				fault.Method = method
 				b.Fail(fault)
 				_, _ = b.try()
 				b.restart()
