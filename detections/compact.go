@@ -63,9 +63,9 @@ type packer struct {
 	packed []byte
 }
 
-// pack writes an entry; false when it cannot be packed.
+// pack writes an entry that is no fold; false when it cannot be packed.
 func (p *packer) pack(e *entry) bool {
-	if e.t < 0 || e.t >= 1<<48 || e.behind != 0 || e.fold != nil {
+	if e.t < 0 || e.t >= 1<<48 || e.behind != 0 {
 		return false
 	}
 	p.enc.b = p.enc.b[:0]
@@ -281,8 +281,8 @@ func (c *compiled) findColdLimit(v *evaluator) int {
 
 // addCold puts an entry into a packed group, if it may stay packed.
 func (e *Engine) addCold(r *ruleState, g *group, en *entry) bool {
-	if int(g.n)+1 >= r.coldLimit || en.isLate() {
-		return false
+	if int(g.n)+1 >= r.coldLimit || en.isLate() || en.fold != nil {
+		return false // a fold has no values of its own
 	}
 	for i := range r.nHaving {
 		if weight(en.vals[i]) > 1 {

@@ -175,6 +175,35 @@ func TestABurstOfAMillionEventsInOneSecondIsOneAlertOfBoundedSize(t *testing.T) 
 	require.Equal(t, []string{"distinct(user_name) is an estimate, within 1.6 % two times out of three"}, last.Notes)
 }
 
+// A group that was folded and may have few entries again must not be packed:
+// folds have no values.
+func TestEventsThatComeToFewFoldsAreNotPacked(t *testing.T) {
+	var opened []Alert
+	e := economyEngine(t, "id: r\ntitle: R\nseverity: low\nwhere: type == \"fp\"\nwindow: 1h\nhaving: count() > 40 && count(ip == \"203.0.113.9\") > 20\n",
+		Options{Ahead: true, OnChange: func(c Change) {
+			if c.Transition == Opened {
+				opened = append(opened, c.Alert)
+			}
+		}})
+	n := 0
+	send := func(ip string, second float64) {
+		n++
+		ev := economyEvent(t, economyStart.Add(time.Duration(second*float64(time.Second))), n, map[string]any{"ip": ip})
+		e.Ingest(&ev)
+	}
+	for k := range 2*maxEntries + 100 {
+		send("198.51.100.1", float64(k)/1000) // a burst that cannot satisfy the rule by itself
+	}
+	g := e.rules[0].groups[""]
+	require.Less(t, len(g.entries), 200, "the burst was folded")
+	for k := range 21 {
+		require.Empty(t, opened)
+		send("203.0.113.9", 60+float64(k))
+	}
+	require.Len(t, opened, 1)
+	require.Equal(t, 2*maxEntries+100+21, opened[0].Count, "none was lost")
+}
+
 // TestAYearOfOneEventAMinute keeps windows of 30 days full for a year.
 func TestAYearOfOneEventAMinuteStaysWithinItsBound(t *testing.T) {
 	days := 365
