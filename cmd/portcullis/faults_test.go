@@ -146,6 +146,20 @@ func TestATruncatedJournalIsRefusedWithWhatToDo(t *testing.T) {
 	require.ErrorContains(t, err, "is missing: restore the directory from a backup")
 }
 
+func TestAFaultOfOursEndsOneLifeOfOneTenant(t *testing.T) {
+	t.Parallel()
+	g := startGuard(t, t.TempDir(), daemonOptions{}, guardTenant{name: "acme", sim: quietSim("acme")}, guardTenant{name: "globex", sim: quietSim("globex")})
+	require.Equal(t, 200, g.events("acme", 0, 10))
+	other := g.tenant("globex").current.Load()
+	err := g.tenant("acme").current.Load().with(func() error { panic("a fault of the test") })
+	require.ErrorIs(t, err, errStopping)
+	g.eventually("it goes on", func() bool { return g.tenant("acme").failures.Load() == 1 && g.counted("acme") == 10 })
+	require.Equal(t, 200, g.events("acme", 10, 10))
+	require.EqualValues(t, 20, g.counted("acme"))
+	require.Contains(t, g.log.String(), "evaluate: panic: a fault of the test")
+	require.Same(t, other, g.tenant("globex").current.Load(), "the other tenant's life went on")
+}
+
 func TestOneTenantsTroubleSlowsNoOther(t *testing.T) {
 	t.Parallel()
 	slow, refused, good := quietSim("slow"), quietSim("refused"), quietSim("good")

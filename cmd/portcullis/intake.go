@@ -136,6 +136,7 @@ func storeTrouble(err error) bool {
 // run owns the engine until ctx ends, and then takes in what waits and saves.
 func (in *intake) run(ctx context.Context) error {
 	defer close(in.gone)
+	defer in.abandon()                  // what is on its way when this ends otherwise than it should
 	whole := context.WithoutCancel(ctx) // an append that is cut short may have been written or not
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
@@ -327,8 +328,18 @@ func (in *intake) with(f func() error) error {
 	done := make(chan error, 1)
 	select {
 	case in.do <- func() { done <- f() }:
-		return <-done
 	case <-in.gone:
 		return errStopping
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-in.gone: // at once after f, or f did not return
+		select {
+		case err := <-done:
+			return err
+		default:
+			return errStopping
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -30,7 +31,8 @@ type life struct {
 // begin brings a tenant to where it was: the snapshot of its engine, and what
 // was journaled since fed through it again. It says again what it had said;
 // people and the tenant know that already, which is recognised further on.
-func (t *tenant) begin(ctx context.Context) (*life, error) {
+func (t *tenant) begin(ctx context.Context) (_ *life, err error) {
+	defer t.survive("recover", &err)
 	l := &life{t: t}
 	incidents, err := openStore(ctx, t.daemon.journal, "incidents", t.name)
 	if err != nil {
@@ -51,6 +53,16 @@ func (t *tenant) begin(ctx context.Context) (*life, error) {
 	}
 	l.intake = newIntake(l, engine)
 	return l, l.recover(ctx)
+}
+
+// survive turns a panic into the error that ends this life: other tenants go
+// on, and so does this one if what caused it passes. Events that were not yet
+// answered for are with their source still.
+func (t *tenant) survive(what string, err *error) {
+	if v := recover(); v != nil {
+		t.log.Error("a fault of portcullis itself: please report it", "doing", what, "err", fmt.Sprint(v), "stack", string(debug.Stack()))
+		*err = fmt.Errorf("%s: panic: %v", what, v)
+	}
 }
 
 // offer hands the responder a change of an alert.
@@ -111,16 +123,21 @@ func (l *life) run(ctx context.Context) error {
 
 	var reading, evaluation, responses errgroup.Group
 	fail := make(chan error, 3)
-	watch := func(err error) error {
-		if err != nil {
-			fail <- err
+	watched := func(what string, run func() error) func() error {
+		return func() (err error) {
+			defer func() {
+				if err != nil {
+					fail <- err
+				}
+			}()
+			defer l.t.survive(what, &err)
+			return run()
 		}
-		return err
 	}
-	responses.Go(func() error { return watch(l.responder.Run(responding)) })
-	evaluation.Go(func() error { return watch(l.intake.run(evaluating)) })
+	responses.Go(watched("respond", func() error { return l.responder.Run(responding) }))
+	evaluation.Go(watched("evaluate", func() error { return l.intake.run(evaluating) }))
 	if l.t.poll != nil {
-		reading.Go(func() error { return watch(l.t.poll.Run(sources, l.intake.patiently("poll"))) })
+		reading.Go(watched("poll", func() error { return l.t.poll.Run(sources, l.intake.patiently("poll")) }))
 	}
 	l.t.open(l.intake)
 	select {
