@@ -41,8 +41,8 @@ func (pl *planned) response() detections.Response {
 
 // plan asks every policy about an alert. It changes nothing: the same alert,
 // incident and policies give the same plan.
-func plan(t Tenant, policies []*Policy, controls map[string]Checker, a detections.Alert, in detections.Incident, now time.Time) []planned {
-	env := envOf(a, in)
+func plan(t Tenant, policies []*Policy, controls map[string]Checker, a detections.Alert, in detections.Incident, feed Feed, now time.Time) []planned {
+	env := envOf(a, in, feed)
 	var out []planned
 	for _, p := range policies {
 		applies, err := expr.Run(p.when, env)
@@ -69,7 +69,11 @@ func (p *Policy) ask(ask *Ask, t Tenant, controls map[string]Checker, env policy
 	base := planned{hold: hold.Hold{
 		Tenant: t.Name, Control: ask.Hold, Level: ask.Level, Cause: cause, Reason: ask.Reason, Mode: string(mode),
 		Created: now, Evidence: a.UpdatedAt, Expires: a.UpdatedAt.Add(ask.For), TTL: ask.For, MaxTTL: ask.AtMost,
+		Began: a.UpdatedAt, MinDwell: ask.MinDwell, Ladder: ask.ladder, Severity: a.Severity.Rank(),
 	}}
+	if ask.ladder != nil {
+		base.hold.Level = ask.ladder.Rungs[0].Level
+	}
 	switch {
 	case a.Late && p.Late != "act":
 		base.skip("the evidence came late: told, not acted on")
@@ -100,15 +104,15 @@ func (p *Policy) ask(ask *Ask, t Tenant, controls map[string]Checker, env policy
 		if pl.why == "" {
 			if c := controls[ask.Hold]; c == nil {
 				pl.refuse("the tenant has no control " + ask.Hold)
-			} else if err := c.Check(ask.Level, pl.hold.Subject); err != nil {
+			} else if err := c.Check(base.hold.Level, pl.hold.Subject); err != nil {
 				pl.refuse(err.Error())
 			}
 		}
-		pl.hold.ID = hold.ID(t.Name, ask.Hold, ask.Level, pl.hold.Subject, cause)
+		pl.hold.ID = hold.ID(t.Name, ask.Hold, ask.levels(), pl.hold.Subject, cause)
 		for _, id := range in.Merged {
 			was := cause
 			was.Incident = id
-			pl.former = append(pl.former, hold.ID(t.Name, ask.Hold, ask.Level, pl.hold.Subject, was))
+			pl.former = append(pl.former, hold.ID(t.Name, ask.Hold, ask.levels(), pl.hold.Subject, was))
 		}
 		if !slices.ContainsFunc(out, func(o planned) bool { return o.hold.ID == pl.hold.ID }) {
 			out = append(out, pl) // the same address may be written in several ways
@@ -142,7 +146,7 @@ func texts(v any) []string {
 // replay of history: nothing is remembered and nothing is touched.
 func WouldDo(t Tenant, policies []*Policy, controls map[string]Checker, a detections.Alert, in detections.Incident) detections.Alert {
 	a.Responses = []detections.Response{}
-	for _, pl := range plan(t, policies, controls, a, in, a.OpenedAt) {
+	for _, pl := range plan(t, policies, controls, a, in, Feed{}, a.OpenedAt) {
 		a.Responses = append(a.Responses, pl.response())
 	}
 	return a

@@ -15,6 +15,8 @@ import (
 	"portcullis/detections"
 	"portcullis/internal/diag"
 	"portcullis/internal/yamldoc"
+	"portcullis/responders/control"
+	"portcullis/responders/hold"
 )
 
 // Policy chooses responses: when its condition holds for an alert, its
@@ -30,24 +32,44 @@ type Policy struct {
 	when *vm.Program
 }
 
-// Ask is one response that a policy asks for.
+// Ask is one response that a policy asks for: exactly one of Hold and Restore.
 type Ask struct {
-	Hold    string        `yaml:"hold,required"` // the control
-	Level   string        `yaml:"level"`
-	Subject yamldoc.Text  `yaml:"subject"` // an expression: one text, or a list of them
-	For     time.Duration `yaml:"for,required"`
-	AtMost  time.Duration `yaml:"at_most"` // renewed no longer than this; 24h if absent
-	Mode    Mode          `yaml:"mode"`
-	Reason  string        `yaml:"reason"`
+	Hold    string `yaml:"hold"`    // a control to tighten
+	Restore string `yaml:"restore"` // a control whose protections are put back that somebody switched off
+
+	Level     string        `yaml:"level"`
+	Ladder    []AskRung     `yaml:"ladder"`    // instead of a level: the levels one after the other
+	Subject   yamldoc.Text  `yaml:"subject"`   // an expression: one text, or a list of them
+	For       time.Duration `yaml:"for"`       // after the latest evidence
+	Probation time.Duration `yaml:"probation"` // how long each lower level of a ladder is kept on the way down; as For if absent
+	MinDwell  time.Duration `yaml:"min_dwell"` // in force for so long at least, whatever the evidence
+	AtMost    time.Duration `yaml:"at_most"`   // renewed no longer than this; 24h if absent
+	Mode      Mode          `yaml:"mode"`
+	Reason    string        `yaml:"reason"`
 
 	subject *vm.Program
+	ladder  *hold.Ladder
 }
+
+// AskRung is one level of a ladder.
+type AskRung struct {
+	Level string        `yaml:"level,required"`
+	After time.Duration `yaml:"after"` // how long the attack must have gone on since the first level
+}
+
+// What a restored protection is held for where its policy says nothing. It is not
+// let go without a person's word, since that would leave it off again.
+const (
+	restoreFor    = 24 * time.Hour
+	restoreAtMost = 7 * 24 * time.Hour
+)
 
 const defaultAtMost = 24 * time.Hour
 
 // What expressions of policies see.
 type policyEnv struct {
 	Tenant   string         `expr:"tenant"`
+	Feed     string         `expr:"feed"` // clear, degraded or blind
 	Alert    policyAlert    `expr:"alert"`
 	Incident policyIncident `expr:"incident"`
 }
@@ -75,9 +97,9 @@ type policyIncident struct {
 	Alerts   int    `expr:"alerts"`
 }
 
-func envOf(a detections.Alert, in detections.Incident) policyEnv {
+func envOf(a detections.Alert, in detections.Incident, feed Feed) policyEnv {
 	return policyEnv{
-		Tenant: a.Tenant,
+		Tenant: a.Tenant, Feed: feed.Verdict(),
 		Alert: policyAlert{Rule: a.Rule, Severity: string(a.Severity), Campaign: a.Campaign, Count: a.Count, Late: a.Late, Group: a.Group,
 			Evidence: a.Evidence, Entities: policyEntities(a.Entities)},
 		Incident: policyIncident{Severity: string(in.Severity), Alerts: len(in.Alerts)},
@@ -136,35 +158,124 @@ func (p *Policy) check(d *yamldoc.Decoder, doc *yaml.Node, controls map[string]C
 	}
 	slices.Sort(names)
 	for i := range p.Do {
-		a := &p.Do[i]
-		key := fmt.Sprintf("do[%d]", i)
+		p.Do[i].check(d, doc, i, controls, names)
+	}
+}
+
+func (a *Ask) check(d *yamldoc.Decoder, doc *yaml.Node, i int, controls map[string]Checker, names []string) {
+	key := fmt.Sprintf("do[%d]", i)
+	report := func(name, format string, args ...any) *diag.Problem {
+		at, k := nodeAt(doc, "do", i), key
+		if name != "" {
+			at, k = nodeAt(doc, "do", i, name), key+"."+name
+		}
+		return d.Report(at, k, format, args...)
+	}
+	named := "hold"
+	if a.Restore != "" {
+		named = "restore"
+		if a.Hold != "" || a.Level != "" || a.Ladder != nil {
+			report("restore", "stands alone, without hold, level and ladder")
+			return
+		}
+		a.Hold, a.Level = a.Restore, control.Floor
+		if a.Mode == "" {
+			a.Mode = Propose
+		}
+		if a.For == 0 {
+			a.For = restoreFor
+		}
 		if a.AtMost == 0 {
-			a.AtMost = max(defaultAtMost, a.For)
-		}
-		if a.AtMost < a.For {
-			d.Report(nodeAt(doc, "do", i, "at_most"), key+".at_most", "is shorter than for")
-		}
-		if a.Mode != "" && !a.Mode.Known() {
-			d.Report(nodeAt(doc, "do", i, "mode"), key+".mode", "unknown mode %s: one of observe, propose, enforce", a.Mode)
-		}
-		c, ok := controls[a.Hold]
-		if !ok {
-			d.Report(nodeAt(doc, "do", i, "hold"), key+".hold", "unknown control %s%s", a.Hold, diag.DidYouMean(a.Hold, names)).Hint = "controls: " + strings.Join(names, ", ")
-			continue
-		}
-		subject := ""
-		if a.Subject.Given() {
-			a.subject = compilePolicy(d, a.Subject, key+".subject")
-			subject = sampleSubject
-		}
-		if err := c.Check(a.Level, subject); err != nil {
-			at := nodeAt(doc, "do", i, "level")
-			if a.Level == "" || a.Subject.Given() {
-				at = nodeAt(doc, "do", i, "hold")
-			}
-			d.Report(at, key, "%s", err)
+			a.AtMost = max(restoreAtMost, a.For)
 		}
 	}
+	if a.Hold == "" {
+		report("", "names neither hold nor restore")
+		return
+	}
+	if a.For == 0 {
+		report("", "for is missing").Hint = "say how long it lasts after the latest evidence, for instance for: 30m"
+	}
+	if a.AtMost == 0 {
+		a.AtMost = max(defaultAtMost, a.For)
+	}
+	if a.AtMost < a.For {
+		report("at_most", "is shorter than for")
+	}
+	if a.AtMost < a.MinDwell {
+		report("min_dwell", "is longer than at_most")
+	}
+	if a.Mode != "" && !a.Mode.Known() {
+		report("mode", "unknown mode %s: one of observe, propose, enforce", a.Mode)
+	}
+	c, ok := controls[a.Hold]
+	if !ok {
+		report(named, "unknown control %s%s", a.Hold, diag.DidYouMean(a.Hold, names)).Hint = "controls: " + strings.Join(names, ", ")
+		return
+	}
+	subject := ""
+	if a.Subject.Given() {
+		a.subject = compilePolicy(d, a.Subject, key+".subject")
+		subject = sampleSubject
+	}
+	if a.Probation != 0 && a.Ladder == nil {
+		report("probation", "is for a ladder")
+	}
+	if a.Ladder != nil {
+		a.checkLadder(d, doc, i, c, subject)
+		return
+	}
+	if err := c.Check(a.Level, subject); err != nil {
+		at := nodeAt(doc, "do", i, "level")
+		if a.Level == "" || a.Subject.Given() || a.Restore != "" {
+			at = nodeAt(doc, "do", i, named)
+		}
+		d.Report(at, key, "%s", err)
+	}
+}
+
+// checkLadder checks that each rung is a level of the control, and stricter than
+// the one before where the control can tell.
+func (a *Ask) checkLadder(d *yamldoc.Decoder, doc *yaml.Node, i int, c Checker, subject string) {
+	key := fmt.Sprintf("do[%d].ladder", i)
+	if a.Level != "" {
+		d.Report(nodeAt(doc, "do", i, "level"), key, "give level or ladder, not both")
+	}
+	if len(a.Ladder) == 0 {
+		d.Report(nodeAt(doc, "do", i, "ladder"), key, "has no level")
+	}
+	ranks, _ := c.(interface {
+		Ranks(weaker, level string) bool
+	})
+	a.ladder = &hold.Ladder{Probation: a.Probation}
+	for n, r := range a.Ladder {
+		at := nodeAt(doc, "do", i, "ladder", n)
+		a.ladder.Rungs = append(a.ladder.Rungs, hold.Rung{Level: r.Level, After: r.After})
+		if err := c.Check(r.Level, subject); err != nil {
+			d.Report(at, key, "%s", err)
+			continue
+		}
+		switch {
+		case n == 0 && r.After != 0:
+			d.Report(at, key, "the first level begins at once: it takes no after")
+		case n > 0 && r.After <= a.Ladder[n-1].After:
+			d.Report(at, key, "%s must come after %s", r.Level, a.Ladder[n-1].Level).Hint = "give it an after that is longer than the one before, for instance after: 15m"
+		case n > 0 && ranks != nil && !ranks.Ranks(a.Ladder[n-1].Level, r.Level):
+			d.Report(at, key, "%s is not stricter than %s", r.Level, a.Ladder[n-1].Level)
+		}
+	}
+}
+
+// levels names what is asked of the control, for the hold's id.
+func (a *Ask) levels() string {
+	if a.Ladder == nil {
+		return a.Level
+	}
+	names := make([]string, len(a.Ladder))
+	for i, r := range a.Ladder {
+		names[i] = r.Level
+	}
+	return strings.Join(names, ">")
 }
 
 // nodeAt walks keys and indexes down from n, as far as they lead.

@@ -20,7 +20,7 @@ func (r *Responder) expire(ctx context.Context, now time.Time) error {
 		if h.State.Ended() || h.State == hold.Releasing || now.Before(h.Expires) {
 			continue
 		}
-		in := r.incidentOf(h)
+		in, level := r.incidentOf(h), h.Level
 		switch {
 		case h.State == hold.Proposed:
 			h.State, h.Ended, h.Note = hold.Released, now, "it would have ended by now"
@@ -38,11 +38,14 @@ func (r *Responder) expire(ctx context.Context, now time.Time) error {
 				news.add(in, holdLine("Keeps", h, "the log is "+feed.String()))
 			}
 			h.Kept = "the log is " + feed.String()
+		case h.State == hold.Active && h.StepDown(now):
+			news.add(in, holdLine("Steps down:", h, "it has been quiet"))
+			r.look(h.Control)
 		default:
 			h.State = hold.Releasing
 			r.look(h.Control)
 		}
-		if h.State.Ended() {
+		if h.State.Ended() || h.Level != level {
 			if err := r.record(ctx, "", "hold", h, now); err != nil {
 				return err
 			}
@@ -177,6 +180,8 @@ func changeLine(was hold.Hold, h *hold.Hold) (l line, loud bool) {
 		return holdLine("Overruled:", h, h.Note), false
 	case h.State == hold.PendingCapacity && was.State != hold.PendingCapacity:
 		return holdLine("Waits for room:", h, h.Note), false
+	case h.State == hold.Active && h.Level != was.Level && was.Confirmed:
+		return line{}, false
 	case h.State == hold.Active && (was.State != hold.Active || !was.Confirmed):
 		why := ""
 		if h.To == "" {

@@ -47,7 +47,7 @@ func (r *Responder) handlePending(ctx context.Context, now time.Time) error {
 // what the holds ask for is done afterwards, once for all that came together.
 func (r *Responder) handle(ctx context.Context, o offered, now time.Time) error {
 	c := o.Change
-	tenant, policies, _ := r.settings()
+	tenant, policies, feed := r.settings()
 	before, known := r.incidents.Holding(c.Alert.ID)
 	if known && addsNothing(alertOf(before, c.Alert.ID), c.Alert) {
 		return nil // seen before a restart
@@ -69,7 +69,7 @@ func (r *Responder) handle(ctx context.Context, o offered, now time.Time) error 
 		lines = append(lines, line{head: fmt.Sprintf("Incident %s turned out to be the same attack: %s", gone.ID, in.Explain())})
 	}
 	responses, asked := []detections.Response{}, []string{}
-	for _, pl := range plan(tenant, policies, r.checkers, c.Alert, in, now) {
+	for _, pl := range plan(tenant, policies, r.checkers, c.Alert, in, feed, now) {
 		resp, id, l, err := r.respond(ctx, pl, c, now)
 		if err != nil {
 			return err
@@ -136,8 +136,12 @@ func (r *Responder) respond(ctx context.Context, pl planned, c detections.Change
 		h = nil // what was proposed may now be done
 	}
 	if h != nil {
+		level := h.Level
 		if known, err := r.again(ctx, h, &pl, c, now); known || err != nil {
-			return responseOf(h), h.ID, line{}, err
+			if h.Level != level {
+				l = holdLine("Climbs:", h, "the attack goes on")
+			}
+			return responseOf(h), h.ID, l, err
 		}
 	}
 	if c.Transition == detections.Resolved && pl.why == "" {
@@ -181,7 +185,14 @@ func (r *Responder) begin(ctx context.Context, h hold.Hold, now time.Time) (*hol
 		h.State = hold.Proposed
 		l = holdLine("Would hold", &h, "")
 	}
-	h.Expires = h.Until(h.Expires)
+	if !r.opts.Steady {
+		h.Spread = time.Duration(hold.Jitter(h.ID) * float64(h.TTL))
+	}
+	if before := r.holds[h.ID]; before != nil && before.Mode == h.Mode {
+		h.Inherit(before)
+	} else {
+		h.Begin()
+	}
 	id := fmt.Sprintf("hold %s %s %d", h.ID, h.Mode, h.Evidence.UnixMilli())
 	if err := r.record(ctx, id, "hold", &h, now); err != nil {
 		return nil, l, err
@@ -204,7 +215,10 @@ func (r *Responder) again(ctx context.Context, h *hold.Hold, pl *planned, c dete
 	switch {
 	case !h.State.Ended() && h.State != hold.Releasing:
 		if allowed && h.Renew(c.Alert.UpdatedAt) {
-			h.Kept = ""
+			h.Kept, h.Asks = "", ""
+		}
+		if h.Level != was.Level {
+			r.look(h.Control)
 		}
 	case !fresh:
 	case h.State == hold.Failed:
@@ -223,6 +237,11 @@ func (r *Responder) again(ctx context.Context, h *hold.Hold, pl *planned, c dete
 	}
 	if *h == was {
 		return true, nil
+	}
+	if h.Level != was.Level {
+		if err := r.record(ctx, fmt.Sprintf("hold %s %s %d", h.ID, h.Level, h.RungSince.UnixMilli()), "hold", h, now); err != nil {
+			return true, err
+		}
 	}
 	return true, r.saveHold(ctx, h)
 }

@@ -45,6 +45,7 @@ type Options struct {
 	Now                       func() time.Time  // time.Now if nil
 	Every                     time.Duration     // how often expiry is looked at; 1s if zero
 	Look                      time.Duration     // how often settings under a hold are read again; 1m if zero
+	Steady                    bool              // holds end on the second, without jitter: for tests
 	Logger                    *slog.Logger      // discards if nil
 }
 
@@ -84,6 +85,17 @@ type Responder struct {
 type Feed struct {
 	Blind  bool
 	Reason string // why it is blind, or not quite clear; empty when clear
+}
+
+// Verdict is clear, degraded or blind.
+func (f Feed) Verdict() string {
+	switch {
+	case f.Blind:
+		return "blind"
+	case f.Reason != "":
+		return "degraded"
+	}
+	return "clear"
 }
 
 func (f Feed) String() string {

@@ -220,7 +220,7 @@ func (w *world) boot(steps int) error {
 		botdetection.Name: controls[botdetection.Name], networkacl.Name: controls[networkacl.Name]})
 	require.NoError(w.t, err)
 	w.r, err = New(ctx, w.setup, policies, controls, Options{
-		Holds: stores["holds"], Incidents: stores["incidents"], Budgets: stores["budgets"], Limits: w.limits,
+		Holds: stores["holds"], Incidents: stores["incidents"], Budgets: stores["budgets"], Limits: w.limits, Steady: true,
 		Notifiers: []Notifier{w}, Now: func() time.Time { return w.now },
 		Record: func(ctx context.Context, id string, doc any) error {
 			blown, last := w.fuse.step()

@@ -33,6 +33,10 @@ var (
 	ErrStore = errors.New("the store failed")
 )
 
+// Floor is the level of a control whose protections are put back that somebody
+// switched off: what no tenant should be without.
+const Floor = "floor"
+
 // Report is what one reconciliation found and did.
 type Report struct {
 	Changes []Change

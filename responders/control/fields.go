@@ -42,6 +42,22 @@ func (f *Fields) Check(level, subject string) error {
 	return nil
 }
 
+// Ranks reports whether a level asks for no less than a weaker one in any field,
+// and for more in some.
+func (f *Fields) Ranks(weaker, level string) bool {
+	more := false
+	for field, value := range f.Levels[weaker] {
+		if f.Orders[field].Stricter(value, f.Levels[level][field]) || f.Levels[level][field] == "" {
+			return false
+		}
+	}
+	for field, value := range f.Levels[level] {
+		was := f.Levels[weaker][field]
+		more = more || was == "" || f.Orders[field].Stricter(value, was)
+	}
+	return more
+}
+
 // Reconcile makes every field the strictest of what a human chose and what the
 // holds in force ask, and writes only fields whose value that changes. It moves
 // the holds to the states that follow. On an error nothing is lost: the next

@@ -16,14 +16,15 @@ type State string
 
 // The states of a hold.
 const (
-	Proposed         State = "proposed"          // observe mode: what would be held
-	AwaitingApproval State = "awaiting_approval" // propose mode: a person is asked
-	Active           State = "active"            // asked of the control
-	Releasing        State = "releasing"         // over, and the setting is not yet confirmed back
-	Released         State = "released"          // over, and nothing of it is left in the tenant
-	Overruled        State = "overruled"         // a human chose a weaker value meanwhile; not fought
-	PendingCapacity  State = "pending_capacity"  // the control has no room for it
-	Failed           State = "failed"            // the tenant refuses it for good: plan, scope
+	Proposed         State = "proposed"           // observe mode: what would be held
+	AwaitingApproval State = "awaiting_approval"  // propose mode: a person is asked
+	Active           State = "active"             // asked of the control
+	Releasing        State = "releasing"          // over, and the setting is not yet confirmed back
+	Released         State = "released"           // over, and nothing of it is left in the tenant
+	Unreleased       State = "expired_unreleased" // over, and the setting could not be put back: a person is needed
+	Overruled        State = "overruled"          // a human chose a weaker value meanwhile; not fought
+	PendingCapacity  State = "pending_capacity"   // the control has no room for it
+	Failed           State = "failed"             // the tenant refuses it for good: plan, scope
 )
 
 // Ended reports whether a hold in this state is past, whatever comes.
@@ -51,6 +52,20 @@ type Hold struct {
 	Note    string `json:"note,omitempty"`    // why the state is what it is
 	Trouble string `json:"trouble,omitempty"` // why the tenant is not brought to it yet
 	Kept    string `json:"kept,omitempty"`    // why it lives on past its end
+	Asks    string `json:"asks,omitempty"`    // why a person must say yes before it is released
+	// Let is the person who said that it may be released in spite of what it asks.
+	Let      string `json:"let,omitempty"`
+	Severity int    `json:"severity,omitempty"` // of what asked for it: 0 is info, 4 is critical
+
+	Ladder    *Ladder       `json:"ladder,omitempty"`    // for a hold that climbs; Level is that of its present rung
+	Rung      int           `json:"rung,omitempty"`      // where it stands
+	Peak      int           `json:"peak,omitempty"`      // the highest it stood on; above Rung in its probation
+	RungSince time.Time     `json:"rung_since,omitzero"` // when it came to where it stands
+	Began     time.Time     `json:"began,omitzero"`      // the first evidence of the attack
+	MinDwell  time.Duration `json:"min_dwell,omitempty"` // it is in force for so long at least
+	Spread    time.Duration `json:"spread,omitempty"`    // its share of jitter, in every length of time
+	Factor    float64       `json:"factor,omitempty"`    // how much longer it stays for having let go too early, at FactorAt
+	FactorAt  time.Time     `json:"factor_at,omitzero"`
 	// Confirmed tells that the tenant was seen to be as strict as it asks.
 	Confirmed bool          `json:"confirmed,omitempty"`
 	Created   time.Time     `json:"created"`
@@ -95,23 +110,24 @@ func (h *Hold) Until(t time.Time) time.Time {
 	return t
 }
 
-// Renew lets the hold live on for its TTL after evidence at time t, never
-// beyond its MaxTTL and never shorter than it already does. It reports whether
-// the end moved.
+// Renew lets the hold live on after evidence at time t, never beyond its MaxTTL
+// and never shorter than it already does, and climb where its ladder says so. It
+// reports whether the end or the level moved.
 func (h *Hold) Renew(t time.Time) bool {
 	if t.After(h.Evidence) {
 		h.Evidence = t
 	}
-	end := h.Until(t.Add(h.TTL))
+	climbed := h.climb(t)
+	end := h.end(t)
 	if !end.After(h.Expires) {
-		return false
+		return climbed
 	}
 	h.Expires = end
 	h.Renewals++
 	return true
 }
 
-// InForce reports whether the hold counts towards a field's value at time now.
+// InForce reports whether the hold counts towards a field's value.
 func (h *Hold) InForce(now time.Time) bool {
 	switch h.State {
 	case Active, PendingCapacity, Overruled:
