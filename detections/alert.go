@@ -29,6 +29,18 @@ type Alert struct {
 	Title string `json:"-"` // the rule's title
 }
 
+// endedBy is the alert as it is after something else than its quiet time ended
+// it, at a time of the engine's clock. That clock may be behind the alert's own
+// events, and no alert ends before them.
+func (a Alert) endedBy(clock int64) Alert {
+	end := msTime(clock)
+	if end.Before(a.UpdatedAt) {
+		end = a.UpdatedAt
+	}
+	a.ResolvedAt = &end
+	return a
+}
+
 // Entities are the distinct values seen in an alert's events, sorted, at most
 // 200 of each.
 type Entities struct {

@@ -293,11 +293,12 @@ func (e *Engine) datePending(t int64) {
 // log_id, or later than the wall clock without a log_id that agrees or by more
 // than a clock is wrong by.
 //
-// One that its log_id agrees with is ahead because the wall clock is slow, and
-// is evaluated: to miss an attack would be worse. But it moves the engine's
-// clock no further than the wall clock allows. A pair of date and log_id that
-// somebody made up thus makes no other event late; and where the clock is slow,
-// what waits for the watermark waits as much longer, and comes out the same.
+// One that only its log_id agrees with is ahead because the wall clock is slow,
+// and is evaluated: to miss an attack would be worse. But it moves the engine's
+// clock no further than the wall clock. A pair of date and log_id that somebody
+// made up thus makes no event late that comes as it happens; and where the clock
+// is slow, what waits for the watermark waits as much longer, and comes out the
+// same.
 func (e *Engine) stamp(ev *logstream.Event) (t, clock int64, ok bool) {
 	now := e.opts.Now()
 	trusted := now.Add(logstream.StampTolerance)
@@ -315,8 +316,10 @@ func (e *Engine) stamp(ev *logstream.Event) (t, clock int64, ok bool) {
 		}
 		return 0, 0, false
 	}
-	t = ev.Time.UnixMilli()
-	return t, min(t, trusted.UnixMilli()), true
+	if t = ev.Time.UnixMilli(); ev.Time.After(trusted) {
+		return t, now.UnixMilli(), true
+	}
+	return t, t, true
 }
 
 // Advance tells the engine that its source has nothing older than t to come,

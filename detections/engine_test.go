@@ -3,6 +3,7 @@ package detections_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -276,6 +277,26 @@ func TestASlowClockMissesNothingAndChangesNoAlert(t *testing.T) {
 	require.Equal(t, right, final(23*time.Hour))
 }
 
+func TestAnAlertThatAReloadEndsWhileOurClockIsSlowEndsAfterItsEvents(t *testing.T) {
+	except := exceptionOf("burst", `ip == "198.51.100.7"`, "2099-01-01")
+	for name, next := range map[string]string{"its rule is gone": strings.Replace(burstRule, "id: burst", "id: other", 1), "an exception swallows it": burstRule + except} {
+		t.Run(name, func(t *testing.T) {
+			now := oracleBase.Add(-5 * time.Hour)
+			b := newBench(t, burstRule, detections.Options{Ahead: true, Now: func() time.Time { return now }})
+			for i := range 5 {
+				offset := time.Duration(i) * time.Second
+				b.at(offset, "log_id", "900"+oracleBase.Add(offset).Format("20060102150405")+fmt.Sprintf("000%036d", i))
+			}
+			require.NoError(t, b.SetRules(load(t, next), nil))
+			require.Len(t, b.changes, 2)
+			a := b.changes[1].Alert
+			require.NotNil(t, a.ResolvedAt)
+			require.False(t, a.ResolvedAt.Before(a.UpdatedAt), "resolved %s, opened %s", a.ResolvedAt, a.OpenedAt)
+			require.False(t, a.ResolvedAt.Before(a.OpenedAt))
+		})
+	}
+}
+
 func TestAMadeUpPairOfDateAndLogIDMovesNothing(t *testing.T) {
 	now := oracleBase
 	b := newBench(t, burstRule, detections.Options{Ahead: true, Now: func() time.Time { return now }})
@@ -287,7 +308,7 @@ func TestAMadeUpPairOfDateAndLogIDMovesNothing(t *testing.T) {
 		made(ahead)
 	}
 	require.EqualValues(t, 4, b.Stats().Evaluated)
-	require.Equal(t, oracleBase.Add(logstream.StampTolerance), b.Clock(), "not by hours")
+	require.Equal(t, oracleBase, b.Clock(), "not by hours")
 	for _, ahead := range []time.Duration{25 * time.Hour, 20 * 365 * 24 * time.Hour} {
 		made(ahead)
 	}
@@ -298,6 +319,57 @@ func TestAMadeUpPairOfDateAndLogIDMovesNothing(t *testing.T) {
 	b.at(13*time.Minute, "ip", "203.0.113.1")
 	require.Zero(t, b.Stats().Late)
 	require.Contains(t, b.take(), "opened burst 5", "the group they stand in still counts what is real")
+}
+
+// What is hours ahead must not close, before its time, what happens now.
+func TestAnEventFarAheadDelaysNoAlertOfItsGroup(t *testing.T) {
+	rules := map[string]struct {
+		rule  string
+		event func(b *bench, offset time.Duration, i int, log string)
+	}{
+		"a burst": {burstRule, func(b *bench, offset time.Duration, _ int, log string) { b.at(offset, "log_id", log) }},
+		"a sequence": {`
+id: burst
+title: Burst
+severity: high
+group_by: [ip]
+within: 10m
+quiet: 5m
+steps:
+  - {name: a, where: type == "fp", times: 4}
+  - {name: b, where: type == "s"}
+`, func(b *bench, offset time.Duration, i int, log string) {
+			b.at(offset, "log_id", log, "type", map[bool]string{true: "s", false: "fp"}[i == 4])
+		}},
+	}
+	orders := map[string][]int{"in order": {0, 1, 2, 3, 4}, "out of order": {1, 0, 3, 2, 4}}
+	for name, tc := range rules {
+		for order, steps := range orders {
+			for far := range 5 {
+				t.Run(fmt.Sprintf("%s %s, far events before %d", name, order, far), func(t *testing.T) {
+					now := oracleBase
+					b := newBench(t, tc.rule, detections.Options{Ahead: true, Now: func() time.Time { return now }})
+					n := 0
+					send := func(offset time.Duration, i int) {
+						n++
+						tc.event(b, offset, i, "900"+oracleBase.Add(offset).Format("20060102150405")+fmt.Sprintf("000%036d", n))
+					}
+					for at, i := range steps {
+						if at == far {
+							send(5*time.Hour, 0)
+							send(5*time.Hour+time.Second, 0)
+						}
+						now = oracleBase.Add(time.Duration(i) * time.Second)
+						require.Empty(t, b.take())
+						send(time.Duration(i)*time.Second, i)
+					}
+					told := b.take()
+					require.Len(t, told, 1, "at once")
+					require.Contains(t, told[0], "opened burst 5")
+				})
+			}
+		}
+	}
 }
 
 func TestEventsWithoutATimeCountAndMoveNothing(t *testing.T) {

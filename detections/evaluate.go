@@ -2,6 +2,7 @@ package detections
 
 import (
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -214,7 +215,7 @@ func (e *Engine) addHot(r *ruleState, g *group, en entry) {
 		e.addLate(r, g, en)
 		return
 	}
-	pos, inOrder := g.insert(en, r.nHaving)
+	pos := g.insert(en, r.nHaving)
 	w := g.watch
 	if w == nil || w.settled == nil {
 		if !g.possible(r.compiled, &e.eval) {
@@ -230,7 +231,7 @@ func (e *Engine) addHot(r *ruleState, g *group, en entry) {
 		}
 	}
 	if e.opts.Ahead && r.looksAhead() {
-		e.lookAhead(w, pos, inOrder)
+		e.lookAhead(w, pos)
 	}
 	e.schedule(w)
 }
@@ -250,17 +251,17 @@ func (e *Engine) addRemembered(r *ruleState, g *group, en entry) {
 			g.memory = nil
 		}
 	}
-	pos, inOrder := 0, false
+	var pos int
 	if en.isLate() {
-		pos = w.settled.pos().hi
-		g.entries = slices.Insert(g.entries, pos, en)
+		g.entries = slices.Insert(g.entries, w.settled.pos().hi, en)
 		w.ahead = nil
 		e.step(w, e.watermark())
+		pos = len(g.entries) - 1
 	} else {
-		pos, inOrder = g.insert(en, r.nHaving)
+		pos = g.insert(en, r.nHaving)
 	}
 	if e.opts.Ahead && r.looksAhead() && w.settled.pos().hi < len(g.entries) {
-		e.lookAhead(w, pos, inOrder)
+		e.lookAhead(w, pos)
 	}
 	e.schedule(w)
 }
@@ -269,21 +270,22 @@ func (e *Engine) addRemembered(r *ruleState, g *group, en entry) {
 // alert opens the moment its evidence is there. It may overlook an episode, for
 // which an entry out of order came too late; settled does not. What it finds,
 // settled finds: more entries only make the condition hold sooner.
-func (e *Engine) lookAhead(w *watch, pos int, inOrder bool) {
+//
+// It walks as far as the entry at pos and those that are ahead of it by no more
+// than the lateness. One that is hours ahead, because its sender's clock is
+// wrong or somebody made it up, would have it close what is happening now.
+func (e *Engine) lookAhead(w *watch, pos int) {
 	entries := w.group.entries
-	last := entries[len(entries)-1].t
+	until := aheadUntil(entries, pos, e.opts.Lateness.Milliseconds())
 	m := w.ahead
-	if m != nil && !inOrder && !m.slip(entries, pos, &e.eval) {
+	if m != nil && pos < m.pos().hi && (entries[m.pos().hi].t > until || !m.slip(entries, pos, &e.eval)) {
 		m = nil
 	}
-	switch {
-	case m == nil:
+	if m == nil {
 		m = w.settled.clone()
 		w.ahead = m
-		m.advance(entries, last, &e.eval, func(outcome) {})
-	case inOrder:
-		m.advance(entries, entries[pos].t, &e.eval, func(outcome) {})
 	}
+	m.advance(entries, until, &e.eval, func(outcome) {})
 	if m.pos().ep != nil {
 		m.pos().ep.fresh = nil // what is published is settled's to say: ahead may take two episodes for one
 	}
@@ -297,4 +299,15 @@ func (e *Engine) lookAhead(w *watch, pos int, inOrder bool) {
 	if ahead.ep != nil && ahead.opened == next {
 		e.tell(w, ahead)
 	}
+}
+
+// aheadUntil is the time of the last entry that is ahead of the one at pos by no
+// more than the lateness.
+func aheadUntil(entries []entry, pos int, lateness int64) int64 {
+	limit := entries[pos].t + lateness
+	if last := entries[len(entries)-1].t; last <= limit {
+		return last
+	}
+	rest := entries[pos:]
+	return rest[sort.Search(len(rest), func(i int) bool { return rest[i].t > limit })-1].t
 }

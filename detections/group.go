@@ -44,8 +44,8 @@ type openAlert struct {
 	toldAt int64 // when the condition held last, when last told
 }
 
-// insert puts an entry at its place, and tells whether it is the last.
-func (g *group) insert(e entry, nHaving int) (pos int, inOrder bool) {
+// insert puts an entry at its place, and tells which that is.
+func (g *group) insert(e entry, nHaving int) (pos int) {
 	g.entries, pos = insertEntry(g.entries, e)
 	if g.present == nil && nHaving > 0 {
 		g.present = make([]int, nHaving)
@@ -53,7 +53,7 @@ func (g *group) insert(e entry, nHaving int) (pos int, inOrder bool) {
 	for i := range g.present {
 		g.present[i] += e.weight(i)
 	}
-	return pos, pos == len(g.entries)-1
+	return pos
 }
 
 func insertEntry(to []entry, e entry) (out []entry, pos int) {

@@ -46,7 +46,7 @@ func (e *Engine) addLate(r *ruleState, g *group, en entry) {
 		e.schedule(w)
 		return
 	}
-	pos, _ := g.insert(en, r.nHaving)
+	pos := g.insert(en, r.nHaving)
 	w := g.watch
 	if w == nil && !g.possible(r.compiled, &e.eval) {
 		return

@@ -96,7 +96,6 @@ func watchOrder(a, b *watch) int {
 
 // abandon resolves the alerts of a group whose rule is gone.
 func (e *Engine) abandon(w *watch) {
-	end := msTime(e.newest)
 	open := make([]Alert, 0, len(w.alerts)+len(w.late))
 	for _, o := range w.alerts {
 		open = append(open, o.alert)
@@ -109,8 +108,7 @@ func (e *Engine) abandon(w *watch) {
 			delete(e.swallowed, a.ID)
 			continue
 		}
-		a.ResolvedAt = &end
-		e.opts.OnChange(Change{Resolved, a})
+		e.opts.OnChange(Change{Resolved, a.endedBy(e.newest)})
 	}
 }
 

@@ -125,9 +125,7 @@ func (e *Engine) refilter() {
 		switch {
 		case x != nil && !e.swallowed[a.ID]:
 			e.swallow(a.ID, x)
-			end := msTime(e.newest)
-			a.ResolvedAt = &end
-			e.opts.OnChange(Change{Resolved, a})
+			e.opts.OnChange(Change{Resolved, a.endedBy(e.newest)})
 		case x == nil && e.swallowed[a.ID]:
 			delete(e.swallowed, a.ID)
 			e.opts.OnChange(Change{Opened, a})

@@ -215,10 +215,7 @@ func (e *Engine) withdraw(w *watch, wm int64) {
 	for _, o := range slices.Clone(w.alerts) {
 		if o.nth > w.settled.pos().opened && o.alert.OpenedAt.UnixMilli() <= wm {
 			w.alerts = slices.DeleteFunc(w.alerts, func(a *openAlert) bool { return a == o })
-			a := o.alert
-			end := a.UpdatedAt
-			a.ResolvedAt = &end
-			e.announce(Change{Resolved, a})
+			e.announce(Change{Resolved, o.alert.endedBy(0)})
 		}
 	}
 }
