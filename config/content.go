@@ -233,6 +233,10 @@ func (c *Config) checkTenants(l *Loaded) diag.Problems {
 			if slices.Contains(c.Rules.Disable, id) {
 				continue
 			}
+			if why := sigmaParams(l.Sigma, id, params); why != "" {
+				report(at(t.node, "params", id), "params."+id, "%s", why)
+				continue
+			}
 			if err := l.Rules.CheckParams(map[string]map[string]any{id: {}}); err != nil {
 				report(at(t.node, "params", id), "params", "%s", err)
 				continue

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"fmt"
 	"maps"
+	"strings"
 
 	"portcullis/detections"
 	"portcullis/detections/sigma"
@@ -47,4 +49,31 @@ func sigmaWarnings(documents []sigma.Document) diag.Problems {
 		}
 	}
 	return out
+}
+
+// sigmaParams says why what a tenant sets for a Sigma rule does not do: some
+// placeholders are missing, or the rule is disabled whatever is set. "" for a rule
+// that is complete, and for one that is not Sigma.
+func sigmaParams(documents []sigma.Document, id string, set map[string]any) string {
+	for _, d := range documents {
+		if d.ID != id {
+			continue
+		}
+		var missing []string
+		for _, name := range d.Params {
+			if _, ok := set[name]; !ok {
+				missing = append(missing, name)
+			}
+		}
+		switch {
+		case len(missing) > 0:
+			return fmt.Sprintf("the rule tells this tenant nothing until it sets %s too", strings.Join(missing, ", "))
+		case len(d.Disabled) > 0:
+			f := d.Disabled[0]
+			return fmt.Sprintf("the rule is disabled (%s, at %s:%d): %s", f.Code, f.File, f.Line, f.Msg)
+		case d.Used:
+			return "the rule is only read by others: set the values for those"
+		}
+	}
+	return ""
 }

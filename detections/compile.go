@@ -1,6 +1,7 @@
 package detections
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -200,27 +201,26 @@ func (c *compiled) narrow(n ast.Node, t *translator) {
 }
 
 func (c *compiled) compileGroup(t *translator, d *yamldoc.Decoder) {
-	r := c.Rule
-	texts, key := r.GroupBy, "group_by"
-	switch c.kind {
-	case FirstSeen:
-		texts, key = r.Per, "per"
-	case State:
-		texts, key = r.Key, "key"
-	}
-	for i, g := range texts {
+	keys, key := c.Rule.keys()
+	for i, g := range keys {
 		if n, ok := t.parse(g.Value); ok {
 			part := groupPart{name: g.Value}
-			if path, isPath := dottedPath(n); isPath {
+			_, isCall := n.(*ast.BuiltinNode)
+			switch path, isPath := dottedPath(n); {
+			case isPath:
 				part.name, part.value = path, t.operand(g.Value)
-			} else if _, isCall := n.(*ast.BuiltinNode); isCall || isFunction(n) {
+			case isCall || isFunction(n) || g.Name != "":
 				part.value = t.operand(g.Value)
-			} else {
-				t.fail(n, "must be the name of an event field, or a function of one")
+			default:
+				t.failHint(n, "must be the name of an event field, or a function of one%s", "", "give another expression a name: {name: expression}")
+			}
+			part.name = cmp.Or(g.Name, part.name)
+			if slices.ContainsFunc(c.group, func(o groupPart) bool { return o.name == part.name }) {
+				t.fail(n, "two parts of the key are called %s", part.name)
 			}
 			c.group = append(c.group, part)
 		}
-		t.report(d, g, fmt.Sprintf("%s[%d]", key, i))
+		t.report(d, g.Text, fmt.Sprintf("%s[%d]", key, i))
 	}
 }
 

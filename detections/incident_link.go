@@ -107,7 +107,7 @@ var victimKeys = []string{"user_id", "user_name", "details.familyId"}
 // incidents; any other tells of an attack on the tenant, and folds by campaign.
 func (r *Rule) DefaultFold() Fold {
 	for _, g := range r.GroupBy {
-		if slices.Contains(victimKeys, strings.TrimPrefix(g.Value, "data.")) {
+		if slices.Contains(victimKeys, cmp.Or(g.Name, strings.TrimPrefix(g.Value, "data."))) {
 			return FoldLinked
 		}
 	}

@@ -39,7 +39,7 @@ func TestAnAuthorsMistakeIsShownWhereItIs(t *testing.T) {
 		{"a key", rule(`wehre: type == "fp"`, `where: type == "fp"`), `r.yaml:4:1: r: unknown key wehre (did you mean where?)
  4 | wehre: type == "fp"
      ^^^^^
- hint: known keys: id, title, description, severity, severity_reason, severity_when, campaign, fold, fold_network, tags, references, related, false_positives, runbook, params, on, where, group_by, missing_key, window, having, steps, ordered, within, after, expect, value, per, learn, forget, key, when, quiet, publish, evidence, tests`},
+ hint: known keys: id, title, description, severity, severity_reason, severity_when, campaign, fold, fold_network, author, license, date, modified, tags, references, related, false_positives, runbook, params, on, where, group_by, missing_key, window, having, steps, ordered, within, after, expect, value, per, learn, forget, key, when, quiet, publish, evidence, tests`},
 		{"a field, in a block", rule(`where: |`, `  type == "fp" &&`, `  ipp != ""`), `r.yaml:6:3: r.where: unknown name ipp (did you mean ip?)
  6 |   ipp != ""
        ^^^`},

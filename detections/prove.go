@@ -74,7 +74,7 @@ func (r *Rule) events() []clauseText {
 }
 
 // keys are what a rule groups its events by, and the key of the list.
-func (r *Rule) keys() ([]yamldoc.Text, string) {
+func (r *Rule) keys() ([]GroupKey, string) {
 	switch r.Kind() {
 	case FirstSeen:
 		return r.Per, "per"

@@ -276,7 +276,7 @@ func (p *prover) proveGroup(types []string) {
 	}
 	texts, key := p.rule.keys()
 	for i, g := range texts {
-		n := p.parse(clauseText{text: g, key: fmt.Sprintf("%s[%d]", key, i)})
+		n := p.parse(clauseText{text: g.Text, key: fmt.Sprintf("%s[%d]", key, i)})
 		if n == nil {
 			continue
 		}

@@ -140,7 +140,7 @@ func (p *prover) constant(n ast.Node, mode paramMode) (any, bool) {
 	if path, ok := dottedPath(n); ok {
 		if name, isParam := strings.CutPrefix(path, "params."); isParam && mode == fixedParams {
 			v, ok := p.params[name]
-			return v, ok
+			return v, ok && v != "" // an empty text is left to the tenant
 		}
 		if name, isList := strings.CutPrefix(path, "lists."); isList && p.lists[name] != nil {
 			return p.lists[name], true

@@ -137,9 +137,13 @@ func fingerprint(c *compiled, lists Lists) string {
 }
 
 func groupNames(c *compiled) []string {
+	keys, _ := c.Rule.keys()
 	names := make([]string, len(c.group))
 	for i, g := range c.group {
 		names[i] = g.name
+		if text := keys[i]; text.Name != "" {
+			names[i] += "=" + text.Value
+		}
 	}
 	return names
 }

@@ -37,6 +37,10 @@ type Rule struct {
 	Campaign       string                  `yaml:"campaign"`      // alerts of one campaign fold into one incident; the id if absent
 	Fold           Fold                    `yaml:"fold"`          // what folds them; see DefaultFold
 	FoldNetwork    bool                    `yaml:"fold_network"`
+	Author         string                  `yaml:"author"`
+	License        string                  `yaml:"license"`
+	Date           string                  `yaml:"date"`     // when it was written, as its author writes dates
+	Modified       string                  `yaml:"modified"` // and changed last
 	Tags           []string                `yaml:"tags"`
 	References     []string                `yaml:"references"`
 	Related        map[string][]string     `yaml:"related"` // ids of rules published elsewhere, by how this one relates to them
@@ -45,7 +49,7 @@ type Rule struct {
 	Params         map[string]Param        `yaml:"params"`
 	On             string                  `yaml:"on"` // "events" (default) or "signals": the alerts of other rules
 	Where          yamldoc.Text            `yaml:"where"`
-	GroupBy        []yamldoc.Text          `yaml:"group_by"`
+	GroupBy        []GroupKey              `yaml:"group_by"`
 	MissingKey     string                  `yaml:"missing_key"` // "drop" (default) or "group"
 	Window         time.Duration           `yaml:"window"`
 	Having         yamldoc.Text            `yaml:"having"`
@@ -55,10 +59,10 @@ type Rule struct {
 	After          yamldoc.Text            `yaml:"after"`   // of an absence: the event that another must follow
 	Expect         yamldoc.Text            `yaml:"expect"`  // and that other
 	Value          yamldoc.Text            `yaml:"value"`   // of first_seen and of a state
-	Per            []yamldoc.Text          `yaml:"per"`     // what a value is new to, as group_by
+	Per            []GroupKey              `yaml:"per"`     // what a value is new to, as group_by
 	Learn          time.Duration           `yaml:"learn"`   // nothing is new to what is younger than this
 	Forget         time.Duration           `yaml:"forget"`  // a value that was not seen for so long is new again
-	Key            []yamldoc.Text          `yaml:"key"`     // what has a state, as group_by; the tenant if absent
+	Key            []GroupKey              `yaml:"key"`     // what has a state, as group_by; the tenant if absent
 	When           yamldoc.Text            `yaml:"when"`    // over was and now
 	Quiet          time.Duration           `yaml:"quiet"`   // an alert resolves when its condition has not held for so long
 	Publish        *Publish                `yaml:"publish"`

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"portcullis/logstream"
 )
@@ -39,17 +40,18 @@ func (e *Engine) emit(w *watch, ep *episode) {
 	a.ID = w.alertID(a)
 	doc := struct {
 		Alert
-		LogID    string `json:"log_id"`
-		Date     string `json:"date"`
-		Type     string `json:"type"`
-		Title    string `json:"title"`
-		IP       string `json:"ip,omitempty"`
-		UserID   string `json:"user_id,omitempty"`
-		ClientID string `json:"client_id,omitempty"`
+		Group    map[string]any `json:"group"`
+		LogID    string         `json:"log_id"`
+		Date     string         `json:"date"`
+		Type     string         `json:"type"`
+		Title    string         `json:"title"`
+		IP       string         `json:"ip,omitempty"`
+		UserID   string         `json:"user_id,omitempty"`
+		ClientID string         `json:"client_id,omitempty"`
 		// Of no use to a rule, and long.
 		EventIDs  *struct{} `json:"event_ids,omitempty"`
 		Responses *struct{} `json:"responses,omitempty"`
-	}{Alert: *a, LogID: a.ID, Date: a.OpenedAt.Format("2006-01-02T15:04:05.000Z"), Type: "signal", Title: a.Title,
+	}{Alert: *a, Group: nested(a.Group), LogID: a.ID, Date: a.OpenedAt.Format("2006-01-02T15:04:05.000Z"), Type: "signal", Title: a.Title,
 		IP: single(a.Entities.IP), UserID: single(a.Entities.UserID), ClientID: single(a.Entities.ClientID)}
 	raw, err := json.Marshal(doc)
 	if err != nil {
@@ -62,6 +64,30 @@ func (e *Engine) emit(w *watch, ep *episode) {
 		return
 	}
 	e.signals = append(e.signals, signal{a.OpenedAt.UnixMilli(), a.Rule, ev})
+}
+
+// nested is a group whose keys can be named in expressions: what is grouped by
+// details.familyId is group.details.familyId.
+func nested(group map[string]string) map[string]any {
+	out := make(map[string]any, len(group))
+	for _, key := range keys(group) {
+		if strings.Contains(key, "(") { // a function: no path names it
+			out[key] = group[key]
+			continue
+		}
+		at := out
+		parts := strings.Split(key, ".")
+		for _, p := range parts[:len(parts)-1] {
+			inner, ok := at[p].(map[string]any)
+			if !ok {
+				inner = map[string]any{}
+				at[p] = inner
+			}
+			at = inner
+		}
+		at[parts[len(parts)-1]] = group[key]
+	}
+	return out
 }
 
 func single(list []string) string {

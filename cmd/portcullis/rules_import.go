@@ -37,7 +37,7 @@ Exit codes: 0 all loaded, 1 some are disabled, 2 wrong usage.`,
 				}
 				files = append(files, found...)
 			}
-			result := sigma.Load(files, sigma.Options{})
+			result := sigma.Load(files, sigma.Options{Keep: true})
 			if len(result.Documents) == 0 {
 				return nothingIn("Sigma rule", paths)
 			}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"os/signal"
 	"sync"
@@ -50,9 +51,7 @@ Exit codes: 0 clean stop, 1 cannot go on, 2 wrong usage.`,
 			for _, w := range cfg.Warnings {
 				log.Warn("configuration", "at", w.Head())
 			}
-			for _, w := range content.Warnings {
-				log.Warn("exception", "at", w.Head())
-			}
+			sayContent(log, content)
 			d, err := newDaemon(cmd.Context(), cfg, content, log, daemonOptions{})
 			if err != nil {
 				return err
@@ -87,6 +86,18 @@ func load(file string) (*config.Config, *config.Loaded, error) {
 	return cfg, content, err
 }
 
+// sayContent warns of what is loaded and does not work as its author may think.
+func sayContent(log *slog.Logger, content *config.Loaded) {
+	for _, w := range content.Warnings {
+		log.Warn("exception", "at", w.Head())
+	}
+	for _, d := range content.Sigma {
+		for _, f := range d.Disabled {
+			log.Warn("sigma rule disabled", "rule", d.ID, "code", f.Code, "at", f.Head())
+		}
+	}
+}
+
 // reloadOnSignal reloads on each signal of hup until ctx ends.
 func (d *daemon) reloadOnSignal(ctx context.Context, hup <-chan os.Signal, file string) {
 	for {
@@ -103,6 +114,7 @@ func (d *daemon) reloadOnSignal(ctx context.Context, hup <-chan os.Signal, file 
 			d.log.Error("not reloaded, everything stays as it was", "err", err)
 			continue
 		}
+		sayContent(d.log, content)
 		d.log.Info("reloaded", "rules", len(content.Rules.Rules), "policies", len(content.Policies))
 	}
 }

@@ -15,6 +15,7 @@ type builder struct {
 	all   []*loader
 	opts  Options
 	state map[*loader]int // of correlations: 1 being built, 2 built
+	done  []detections.File
 }
 
 func (b *builder) build() {
@@ -25,20 +26,18 @@ func (b *builder) build() {
 		}
 	}
 	for _, l := range b.all {
-		if l.doc.Kind == KindRule {
-			b.resolveParams(l)
-		}
-	}
-	for _, l := range b.all {
 		if l.corr != nil {
 			b.correlate(l)
 		}
 	}
 	for _, l := range b.all {
-		if l.doc.Kind == KindRule && len(l.disabled) == 0 && !l.doc.Used {
+		if l.doc.Kind != KindRule || l.doc.Used {
+			continue
+		}
+		if b.resolveParams(l); len(l.disabled) == 0 {
 			n := l.native()
 			n.add("where", l.where())
-			b.emit(l, n)
+			b.emit(l, n, nil)
 		}
 	}
 }
@@ -64,6 +63,11 @@ func (b *builder) find(from *loader, name string) (*loader, int) {
 	return far[0], 1
 }
 
+// calls reports whether a name is that of the document itself.
+func (b *builder) calls(l *loader, name string) bool {
+	return l.name == name || strings.EqualFold(l.text("id"), name)
+}
+
 func (b *builder) applyFilter(f *loader) {
 	targets := []*loader{}
 	if f.filter.any {
@@ -76,7 +80,12 @@ func (b *builder) applyFilter(f *loader) {
 		for _, name := range f.filter.rules {
 			l, n := b.find(f, name)
 			if l == nil {
-				f.refuse("name-collision", value(value(f.node, "filter"), "rules"), "%d rules are called %s", n, name)
+				f.doc.Used = false
+				if at := value(value(f.node, "filter"), "rules"); n == 0 {
+					f.refuse("unknown-rule", at, "no rule is called %s", name)
+				} else {
+					f.refuse("name-collision", at, "%d rules are called %s", n, name).Hint = "name it by its id"
+				}
 				continue
 			}
 			targets = append(targets, l)
@@ -85,16 +94,40 @@ func (b *builder) applyFilter(f *loader) {
 	for _, l := range targets {
 		if l.cond != nil {
 			l.cond = join("and", l.cond, f.cond)
+			l.takeParams(f)
 		}
 	}
 }
 
-// resolveParams disables a rule whose placeholders no tenant fills.
+// takeParams has the placeholders of another document be l's own too.
+func (l *loader) takeParams(of *loader) {
+	for _, name := range of.paramOrder {
+		if _, ok := l.params[name]; !ok {
+			l.params[name] = of.params[name]
+			l.paramOrder = append(l.paramOrder, name)
+		}
+	}
+}
+
+// resolveParams disables a rule whose placeholders no tenant fills, unless it is
+// to be kept. Each that is missing is told where it stands.
 func (b *builder) resolveParams(l *loader) {
+	l.doc.Params = slices.Clone(l.paramOrder)
+	var missing []string
 	for _, name := range l.paramOrder {
 		if _, ok := b.opts.Params[l.doc.ID][name]; !ok {
-			l.refuse("placeholder", l.params[name], "the rule leaves a value to you").Hint = fmt.Sprintf("set it for a tenant: params: {%s: {%s: …}}", l.doc.ID, name)
+			missing = append(missing, name)
 		}
+	}
+	for _, name := range missing {
+		at := l.params[name]
+		finding := at.of.finding("placeholder", at.node, "the rule leaves %s to you", name)
+		finding.Hint = fmt.Sprintf("set it for a tenant: params: {%s: {%s: …}}", l.doc.ID, strings.Join(missing, ": …, "))
+		if b.opts.Keep {
+			l.warnings = append(l.warnings, finding)
+			continue
+		}
+		l.disabled = append(l.disabled, finding)
 	}
 }
 
@@ -132,6 +165,8 @@ func (b *builder) correlate(l *loader) {
 	for _, n := range c.rules {
 		base, count := b.find(l, n.Value)
 		switch {
+		case base == nil && count == 0 && b.calls(l, n.Value):
+			l.refuse("cycle", n, "the correlation waits for itself")
 		case base == nil && count > 1:
 			l.refuse("name-collision", n, "%d rules are called %s: none is meant more than another", count, n.Value).Hint = "name it by its id"
 		case base == nil:
@@ -152,8 +187,11 @@ func (b *builder) correlate(l *loader) {
 		return
 	}
 	l.inherit(bases)
+	if b.resolveParams(l); len(l.disabled) > 0 {
+		return
+	}
 	if n := b.correlation(l, bases); len(l.disabled) == 0 {
-		b.emit(l, n)
+		b.emit(l, n, bases)
 	}
 }
 
@@ -169,7 +207,7 @@ func (b *builder) markBases(l *loader) {
 
 // inherit takes level and tags of the base rules where there are none.
 func (l *loader) inherit(bases []*loader) {
-	for _, key := range []string{"level", "tags", "falsepositives", "references", "description"} {
+	for _, key := range []string{"level", "tags", "falsepositives", "references", "description", "author", "license"} {
 		for _, base := range bases {
 			if v := value(base.node, key); value(l.node, key) == nil && v != nil {
 				l.node.Content = append(l.node.Content, yamlKey(key), v)
@@ -177,11 +215,8 @@ func (l *loader) inherit(bases []*loader) {
 		}
 	}
 	for _, base := range bases {
-		for _, p := range base.paramOrder {
-			if _, ok := l.params[p]; !ok {
-				l.params[p] = base.params[p]
-				l.paramOrder = append(l.paramOrder, p)
-			}
+		if base.corr == nil { // a correlation's values are its own
+			l.takeParams(base)
 		}
 	}
 }
@@ -203,6 +238,9 @@ func (b *builder) correlation(l *loader, bases []*loader) *native {
 		conds[i] = o.where()
 		types = append(types, o.cond.types()...)
 	}
+	if len(l.disabled) > 0 {
+		return nil
+	}
 	n := l.native()
 	if chained {
 		n.add("on", "signals")
@@ -215,16 +253,21 @@ func (b *builder) correlation(l *loader, bases []*loader) *native {
 		}
 		all = strings.Join(parts, " || ")
 	}
-	groups := l.groups(bases, conds, chained)
+	from := &members{l: l, bases: bases, conds: conds, chained: chained}
+	groups := from.groups()
 	for _, g := range groups {
-		if len(types) > 0 && len(c.aliases) == 0 {
-			l.partial(usedField{g, c.node}, types)
+		if len(types) > 0 && g.name == "" {
+			l.partial(usedField{g.text, c.node}, types)
 		}
+	}
+	values := from.values()
+	if len(l.disabled) > 0 {
+		return nil
 	}
 	span := yamldoc.FormatDuration(c.span)
 	temporal := strings.HasPrefix(c.kind, "temporal")
 	if temporal && c.logic == "" && len(c.bounds) == 0 && len(conds) > 1 {
-		n.list("group_by", groups)
+		n.groupBy(groups)
 		n.steps(conds, bases)
 		if c.kind == "temporal" {
 			n.raw("ordered", "false")
@@ -233,14 +276,14 @@ func (b *builder) correlation(l *loader, bases []*loader) *native {
 		return n
 	}
 	n.add("where", all)
-	n.list("group_by", groups)
+	n.groupBy(groups)
 	n.raw("window", span)
-	n.add("having", l.having(bases, conds))
+	n.add("having", l.having(bases, conds, values))
 	return n
 }
 
 // having is the condition over the window.
-func (l *loader) having(bases []*loader, conds []string) string {
+func (l *loader) having(bases []*loader, conds, values []string) string {
 	c := l.corr
 	if c.logic != "" {
 		return l.logic(bases, conds)
@@ -260,22 +303,18 @@ func (l *loader) having(bases []*loader, conds []string) string {
 		}
 		value = "(" + value + ")"
 	case "value_count":
-		value = "distinct(" + c.fields[0] + ")"
-		if len(c.fields) > 1 {
-			parts := make([]string, len(c.fields))
-			for i, f := range c.fields {
+		value = "distinct(" + values[0] + ")"
+		if len(values) > 1 {
+			parts := make([]string, len(values))
+			for i, f := range values {
 				parts[i] = "string(" + f + ")"
 			}
 			value = "distinct(" + strings.Join(parts, ` + "\u0000" + `) + ")"
 		}
-	case "value_sum":
-		value = "sum(numbers(" + c.fields[0] + ")[0])"
-	case "value_avg":
-		value = "avg(numbers(" + c.fields[0] + ")[0])"
-	case "value_median":
-		value = "median(numbers(" + c.fields[0] + ")[0])"
+	case "value_sum", "value_avg", "value_median":
+		value = strings.TrimPrefix(c.kind, "value_") + "(numbers(" + values[0] + ")[0])"
 	case "value_percentile":
-		value = "percentile(numbers(" + c.fields[0] + ")[0], " + c.percent + ")"
+		value = "percentile(numbers(" + values[0] + ")[0], " + c.percent + ")"
 	}
 	parts := make([]string, len(c.bounds))
 	for i, b := range c.bounds {
@@ -305,37 +344,8 @@ func (l *loader) logic(bases []*loader, conds []string) string {
 	return e.native(false)
 }
 
-// groups are the parts of a group's key.
-func (l *loader) groups(bases []*loader, conds []string, chained bool) []string {
-	c := l.corr
-	var out []string
-	for _, n := range c.groupBy {
-		if of, ok := c.aliases[n.Value]; ok {
-			text := "nil"
-			for i := len(bases) - 1; i >= 0; i-- {
-				if f, ok := of[c.rules[i].Value]; ok {
-					text = "(" + conds[i] + " ? " + f + " : " + text + ")"
-				}
-			}
-			out = append(out, "string"+parens(text, text[0] != '('))
-			continue
-		}
-		path, _, _ := fieldName(n.Value)
-		text, ok := spelled(path)
-		if !ok || !isKnown(path) {
-			l.refuse("dead-field", n, "no event has %s", n.Value).Hint = l.nearestField(path)
-			continue
-		}
-		if chained && !slices.Contains([]string{"ip", "user_id", "client_id"}, text) {
-			text = "group." + text
-		}
-		out = append(out, text)
-	}
-	return out
-}
-
 // emit keeps a native rule if our own loader takes it.
-func (b *builder) emit(l *loader, n *native) {
+func (b *builder) emit(l *loader, n *native, bases []*loader) {
 	f := detections.File{Name: l.src.Name + "#" + l.doc.ID, Data: []byte(n.String())}
 	if _, err := detections.Load([]detections.File{f}, nil); err != nil {
 		msg, _, _ := strings.Cut(err.Error(), "\n")
@@ -345,5 +355,9 @@ func (b *builder) emit(l *loader, n *native) {
 		l.refuse("native", nil, "our own language refuses it: %s", msg)
 		return
 	}
+	if b.opts.Keep {
+		f.Data = b.withTests(l, f, bases)
+	}
+	b.done = append(b.done, f)
 	l.doc.Native = f
 }

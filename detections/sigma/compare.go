@@ -317,7 +317,7 @@ func (c *comparison) existence() *expr {
 		c.fail("modifier", "|exists takes true or false")
 		return join("and")
 	}
-	e := c.leaf("exists", "exists(%s)", c.subject)
+	e := c.leaf("exists", "exists(%s)", c.subject).like(&sample{value: "x"})
 	if v == "false" {
 		return not(e)
 	}
@@ -340,7 +340,7 @@ func (c *comparison) regex(v operand) *expr {
 		}
 		return nil
 	}
-	return c.leaf("re", "any(texts(%s), # matches %s)", strings.TrimSuffix(c.subject, ""), quote(text))
+	return c.leaf("re", "any(texts(%s), # matches %s)", c.subject, quote(text)).like(sampleOfRegex(text))
 }
 
 func (c *comparison) network(v operand) *expr {
@@ -352,7 +352,7 @@ func (c *comparison) network(v operand) *expr {
 		c.fail("value", "%q is no network", v.node.Value)
 		return nil
 	}
-	return c.leaf("cidr", "any(texts(%s), in_network(#, %s))", c.subject, quote(p.Masked().String()))
+	return c.leaf("cidr", "any(texts(%s), in_network(#, %s))", c.subject, quote(p.Masked().String())).like(&sample{value: p.Masked().Addr().String()})
 }
 
 func (c *comparison) reference(v operand) *expr {
@@ -373,7 +373,7 @@ func (c *comparison) reference(v operand) *expr {
 		}
 		pattern = "map(texts(" + other + "), " + b + "literal(#)" + a + ")"
 	}
-	return c.leaf("fieldref", "%s(%s, %s)", c.like(), c.subject, pattern)
+	return c.leaf("fieldref", "%s(%s, %s)", c.like(), c.subject, pattern).like(&sample{value: "same", also: path})
 }
 
 func (c *comparison) number(v operand) *expr {
@@ -390,7 +390,7 @@ func (c *comparison) number(v operand) *expr {
 	if c.part != "" {
 		return c.leaf("time", "any(texts(%s), %s(#) %s %s)", c.subject, c.part, sign, n)
 	}
-	return c.leaf("order", "any(numbers(%s), # %s %s)", c.subject, sign, n)
+	return c.leaf("order", "any(numbers(%s), # %s %s)", c.subject, sign, n).like(&sample{value: satisfying(sign, x)})
 }
 
 func (c *comparison) like() string {
@@ -406,7 +406,7 @@ func (c *comparison) likeness() *expr {
 	var plain []literal
 	for _, v := range c.values {
 		if v.null {
-			kids = append(kids, not(c.leaf("exists", "exists(%s)", c.subject)))
+			kids = append(kids, not(c.leaf("exists", "exists(%s)", c.subject).like(&sample{value: "x"})))
 			continue
 		}
 		if e := c.withParams(v); e != nil {
@@ -439,7 +439,7 @@ func (c *comparison) patterns(values []literal) *expr {
 	if len(list) == 1 {
 		arg = quote(list[0])
 	}
-	e := c.leaf("like", "%s(%s, %s)", c.like(), c.subject, arg)
+	e := c.leaf("like", "%s(%s, %s)", c.like(), c.subject, arg).like(sampleOf(values[0]))
 	if e.values = values; c.cased {
 		e.kind = "like_cased"
 	}

@@ -23,6 +23,7 @@ import (
 type conformanceCase struct {
 	About  string           `yaml:"about"`
 	Rules  string           `yaml:"rules"`
+	Files  []string         `yaml:"files"`
 	Params map[string]any   `yaml:"params"`
 	Events []map[string]any `yaml:"events"`
 	Alerts []struct {
@@ -52,14 +53,17 @@ func TestConformance(t *testing.T) {
 
 func runCase(t *testing.T, c conformanceCase) {
 	t.Helper()
-	file := detections.File{Name: "case.yml", Data: []byte(c.Rules)}
+	files := []detections.File{{Name: "case.yml", Data: []byte(c.Rules)}}
+	for i, text := range c.Files {
+		files = append(files, detections.File{Name: fmt.Sprintf("other%d.yml", i+1), Data: []byte(text)})
+	}
 	params := map[string]map[string]any{}
 	if c.Params != nil {
-		for _, d := range sigma.Load([]detections.File{file}, sigma.Options{}).Documents {
+		for _, d := range sigma.Load(files, sigma.Options{}).Documents {
 			params[d.ID] = c.Params
 		}
 	}
-	result := sigma.Load([]detections.File{file}, sigma.Options{Params: params})
+	result := sigma.Load(files, sigma.Options{Params: params})
 	var disabled, warnings []string
 	titles := map[string]string{}
 	for _, d := range result.Documents {

@@ -17,12 +17,13 @@ type correlation struct {
 	node     *yaml.Node
 	rules    []*yaml.Node
 	groupBy  []*yaml.Node
-	aliases  map[string]map[string]string // alias, rule, field
+	aliases  map[string]map[string]*yaml.Node // alias, rule, field
+	keys     []string                         // what its groups call their parts, once it is built
 	span     time.Duration
 	generate bool
 
 	bounds  []bound
-	fields  []string // in our language
+	fields  []*yaml.Node // of value_count and the like
 	percent string
 	logic   string // an extended condition
 	logicAt *yaml.Node
@@ -39,7 +40,7 @@ var correlationKinds = strings.Fields("event_count value_count temporal temporal
 var signs = map[string]string{"gt": ">", "gte": ">=", "lt": "<", "lte": "<=", "eq": "==", "neq": "!="}
 
 func (l *loader) readCorrelation(n *yaml.Node) {
-	c := &correlation{node: n, aliases: map[string]map[string]string{}}
+	c := &correlation{node: n, aliases: map[string]map[string]*yaml.Node{}}
 	l.corr = c
 	if t := value(n, "type"); t != nil {
 		c.kind = t.Value
@@ -83,15 +84,14 @@ func (l *loader) readAliases(n *yaml.Node) {
 		return
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		of := map[string]string{}
+		of := map[string]*yaml.Node{}
 		m := yamldoc.Resolve(n.Content[i+1])
 		for j := 0; j+1 < len(m.Content); j += 2 {
-			path, _, _ := fieldName(m.Content[j+1].Value)
-			if text, ok := spelled(path); ok && isKnown(path) {
-				of[m.Content[j].Value] = text
-			} else {
-				l.refuse("dead-field", m.Content[j+1], "no event has %s", m.Content[j+1].Value)
+			rule := m.Content[j]
+			if !slices.ContainsFunc(l.corr.rules, func(r *yaml.Node) bool { return r.Value == rule.Value }) {
+				l.warn("stray-key", rule, "the correlation reads no rule %s", rule.Value)
 			}
+			of[rule.Value] = yamldoc.Resolve(m.Content[j+1])
 		}
 		l.corr.aliases[n.Content[i].Value] = of
 	}
@@ -148,15 +148,7 @@ func (l *loader) readValueField(k, v *yaml.Node) {
 		l.warn("stray-key", k, "field has no effect on %s", c.kind)
 		return
 	}
-	for _, f := range texts(v) {
-		path, _, _ := fieldName(f.Value)
-		text, ok := spelled(path)
-		if !ok || !isKnown(path) {
-			l.refuse("dead-field", f, "no event has %s", f.Value).Hint = l.nearestField(path)
-			continue
-		}
-		c.fields = append(c.fields, text)
-	}
+	c.fields = texts(v)
 }
 
 // lintBounds looks for conditions that say nothing.

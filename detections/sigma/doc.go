@@ -20,6 +20,10 @@ type Options struct {
 	// when each of its placeholders has one; the values themselves are given to
 	// the engine, per tenant.
 	Params map[string]map[string]any
+	// Keep writes rules that a person is to go on with: tests stand in each, as a
+	// beginning, which were run and pass; and a placeholder that has no value does
+	// not disable a rule, but is a parameter that a tenant must set.
+	Keep bool
 }
 
 // Kind is what a document holds.
@@ -43,6 +47,7 @@ type Document struct {
 	ID       string // the rule's own, or made of its file and title
 	Title    string
 	Kind     Kind
+	Params   []string        // the placeholders, which a tenant must set before the rule tells anything
 	Used     bool            // a base rule that only a correlation reads, or a filter: no rule of its own
 	Native   detections.File // the rule in our language, with comments; empty when disabled or used
 	Disabled []Finding       // why it is disabled; empty when it is not

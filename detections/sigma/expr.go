@@ -16,6 +16,7 @@ type expr struct {
 	kind    string    // like, null, or what else it asks
 	values  []literal // of like
 	guarded []string  // parameters that must be set
+	sample  *sample   // a value of the field with which it holds; nil when none is known
 }
 
 // literal is one plain value of a comparison.

@@ -26,12 +26,19 @@ type loader struct {
 	key        *yaml.Node // the key that is being read
 	prefixed   bool
 	fieldsUsed []usedField
-	params     map[string]*yaml.Node
+	params     map[string]placeholderAt
 	paramOrder []string
 	disabled   []Finding
 	warnings   []Finding
 	corr       *correlation
+	bases      []*loader // of a correlation, once it is built
 	filter     *filter
+}
+
+// placeholderAt is where a placeholder stands: a correlation has those of its rules.
+type placeholderAt struct {
+	of   *loader
+	node *yaml.Node
 }
 
 type usedField struct {
@@ -114,12 +121,12 @@ func readFile(f detections.File) []*loader {
 	docs, problems := yamldoc.Documents(src)
 	var out []*loader
 	for _, n := range collect(docs) {
-		l := &loader{doc: &Document{}, src: src, node: n, params: map[string]*yaml.Node{}}
+		l := &loader{doc: &Document{}, src: src, node: n, params: map[string]placeholderAt{}}
 		l.read()
 		out = append(out, l)
 	}
 	for _, p := range problems {
-		l := &loader{doc: &Document{Kind: KindRule, Title: f.Name}, src: src, node: &yaml.Node{Line: p.Line, Column: p.Col}, params: map[string]*yaml.Node{}}
+		l := &loader{doc: &Document{Kind: KindRule, Title: f.Name}, src: src, node: &yaml.Node{Line: p.Line, Column: p.Col}, params: map[string]placeholderAt{}}
 		l.disabled = []Finding{{"syntax", p}}
 		out = append(out, l)
 	}

@@ -38,8 +38,14 @@ func (l *loader) native() *native {
 	if d := strings.TrimSpace(l.text("description")); d != "" {
 		n.add("description", d)
 	}
+	for _, key := range []string{"author", "license", "date", "modified"} {
+		if s := strings.TrimSpace(l.text(key)); s != "" {
+			n.add(key, s)
+		}
+	}
 	n.list("tags", l.tags())
 	n.list("references", plain(texts(value(l.node, "references"))))
+	n.related(value(l.node, "related"))
 	fp := texts(value(l.node, "falsepositives"))
 	if fp == nil {
 		fp = texts(value(l.node, "false_positive"))
@@ -113,6 +119,46 @@ func (n *native) steps(conds []string, bases []*loader) {
 	n.b.WriteString("steps:\n")
 	for i, c := range conds {
 		fmt.Fprintf(&n.b, "  - name: step%d # %s\n    where: %s\n", i+1, strings.ReplaceAll(bases[i].doc.Title, "\n", " "), scalar(c, "      "))
+	}
+}
+
+// groupBy writes the key of groups.
+func (n *native) groupBy(parts []groupPart) {
+	for i, g := range parts {
+		if i == 0 {
+			n.b.WriteString("group_by:\n")
+		}
+		if n.b.WriteString("  - "); g.name != "" {
+			n.b.WriteString(g.name + ": ")
+		}
+		n.b.WriteString(scalar(g.text, "      ") + "\n")
+	}
+}
+
+// related writes how the rule relates to others: by relation, as rules of ours do.
+func (n *native) related(list *yaml.Node) {
+	ids := map[string][]string{}
+	for _, r := range texts(list) {
+		id, relation := value(r, "id"), value(r, "type")
+		if id == nil || relation == nil {
+			continue
+		}
+		word := strings.ToLower(relation.Value)
+		if word == "obsoletes" { // as version 1 has it
+			word = "obsolete"
+		}
+		ids[word] = append(ids[word], quote(id.Value))
+	}
+	begun := false
+	for _, word := range strings.Fields("derived similar obsolete merged renamed") {
+		if len(ids[word]) == 0 {
+			continue
+		}
+		if !begun {
+			n.b.WriteString("related:\n")
+		}
+		begun = true
+		fmt.Fprintf(&n.b, "  %s: [%s]\n", word, strings.Join(ids[word], ", "))
 	}
 }
 

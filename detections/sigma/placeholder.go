@@ -37,6 +37,8 @@ func (c *comparison) withParams(v operand) *expr {
 		return nil
 	}
 	var parts, params []string
+	filled := &sample{front: c.before, back: c.after, params: map[string]string{}}
+	shown := ""
 	if c.before {
 		parts = append(parts, `"*"`)
 	}
@@ -44,19 +46,24 @@ func (c *comparison) withParams(v operand) *expr {
 	for _, f := range found {
 		if f[0] > from {
 			parts = append(parts, quote(parsePattern(text[from:f[0]]).like()))
+			shown += text[from:f[0]]
 		}
 		name := c.l.placeholder(v.node, text[f[2]:f[3]])
 		params = append(params, name)
 		parts = append(parts, "literal(params."+name+")")
+		filled.params[name] = filler(name)
+		shown += filled.params[name]
 		from = f[1]
 	}
 	if from < len(text) {
 		parts = append(parts, quote(parsePattern(text[from:]).like()))
+		shown += text[from:]
 	}
 	if c.after {
 		parts = append(parts, `"*"`)
 	}
-	e := c.leaf("param", "%s(%s, %s)", c.like(), c.subject, strings.Join(parts, " + "))
+	filled.value = shown
+	e := c.leaf("param", "%s(%s, %s)", c.like(), c.subject, strings.Join(parts, " + ")).like(filled)
 	e.guarded = params
 	return e
 }
@@ -67,8 +74,11 @@ var notName = regexp.MustCompile(`[^a-z0-9]+`)
 func (l *loader) placeholder(n *yaml.Node, text string) string {
 	name := strings.Trim(notName.ReplaceAllString(strings.ToLower(text), "_"), "_")
 	if _, known := l.params[name]; !known {
-		l.params[name] = n
+		l.params[name] = placeholderAt{l, n}
 		l.paramOrder = append(l.paramOrder, name)
 	}
 	return name
 }
+
+// filler is a value for a placeholder in a test.
+func filler(name string) string { return "my-" + strings.ReplaceAll(name, "_", "-") }
