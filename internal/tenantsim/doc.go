@@ -18,14 +18,20 @@
 //   - GET and PATCH of /api/v2/attack-protection/{bot-detection, suspicious-ip-throttling, brute-force-protection,
 //     breached-password-detection}.
 //   - /api/v2/network-acls: list, create, get, replace, patch, delete.
+//   - /api/v2/actions: Actions (list, create, get, patch, delete, deploy, versions), triggers, and the bindings of a
+//     trigger. No Action runs: attempts do not feel them. A build, and after the 202 a deployment, is done some reads of
+//     the Action later (Options.ActionReads), so that nobody waits for a clock.
 //   - The rate limit, the sapi event of each successful write, acls_summary, api_limit, and [Fault]s.
 //
 // Where Auth0's behaviour is not documented the strictest or most awkward reading is simulated, so that code which
 // works here does not rest on luck: take without from is a 400; half a throttling stage is a 400; a network ACL rule
 // with neither match nor not_match matches every request; a rule of scope tenant or management that matches the API
 // caller locks the caller out with a 403, and one of scope tenant or authentication does the same to /oauth/token.
+// Names of Actions are unique (409); a secret must come with its value; a PATCH of bindings replaces the whole flow, and one
+// that is named by its Action gets a new id; an Action that is not deployed cannot be bound, one that is not built not
+// deployed, and one that is bound goes live with its deployment at once.
 // The body of a created ACL is empty, as the API's description declares. The descriptions of sapi events for bot
-// detection and network ACLs are invented: match on method and path.
+// detection, network ACLs and Actions are invented: match on method and path.
 //
 // # How an attempt fares
 //
@@ -61,7 +67,7 @@
 // # Left out
 //
 // Auth0's own limit of ten MFA messages per user and hour is not applied, so that SMS bombing can be shown. Users,
-// sessions, Actions, changes of log streams and delivery by them, private_key_jwt and custom-domain API hosts are not served: they answer
+// sessions, changes of log streams and delivery by them, private_key_jwt and custom-domain API hosts are not served: they answer
 // 404 (or 401 for an assertion). Calm addresses are in 198.18.0.0/15; attackers use 192.0.2.0/24 and 198.51.100.0/24;
 // administrators 203.0.113.0/24.
 //

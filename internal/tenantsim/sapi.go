@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -25,7 +26,7 @@ type changed struct {
 }
 
 // change applies a write, whoever makes it.
-func (t *Tenant) change(method, path string, body map[string]any) (changed, *apiError) {
+func (t *Tenant) change(method, path string, query url.Values, body map[string]any) (changed, *apiError) {
 	collection, id := splitPath(path)
 	switch collection {
 	case "/attack-protection":
@@ -36,6 +37,8 @@ func (t *Tenant) change(method, path string, body map[string]any) (changed, *api
 		return changed{status: http.StatusOK, resource: settings, summary: settingSummaries[id]}, problem
 	case "/network-acls":
 		return t.changeACLs(method, id, body)
+	case "/actions":
+		return t.changeActions(method, path, query, body)
 	}
 	return changed{}, notFound("Not Found")
 }
@@ -191,7 +194,7 @@ func (t *Tenant) HumanRequest(method, path string, body map[string]any) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	res, problem := t.change(method, path, body)
+	res, problem := t.change(method, path, nil, body)
 	if problem != nil {
 		return fmt.Errorf("administrator's %s %s: %w", method, path, problem)
 	}

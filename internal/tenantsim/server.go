@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -169,7 +170,7 @@ func (req *request) client(t *Tenant) *client {
 
 // route is one endpoint: what it answers to, the scope it asks for, and what it does.
 type route struct {
-	method, path string // path may end in "/{id}"
+	method, path string // "{id}" in the path is any one segment
 	scope        string
 	serve        func(t *Tenant, req *request) *answer
 }
@@ -187,20 +188,31 @@ var routes = []route{
 	{"PUT", "/network-acls/{id}", "update:network_acls", (*Tenant).serveChange},
 	{"PATCH", "/network-acls/{id}", "update:network_acls", (*Tenant).serveChange},
 	{"DELETE", "/network-acls/{id}", "delete:network_acls", (*Tenant).serveChange},
+	{"GET", "/actions/actions", "read:actions", (*Tenant).serveActions},
+	{"POST", "/actions/actions", "create:actions", (*Tenant).serveChange},
+	{"GET", "/actions/actions/{id}", "read:actions", (*Tenant).serveAction},
+	{"PATCH", "/actions/actions/{id}", "update:actions", (*Tenant).serveChange},
+	{"DELETE", "/actions/actions/{id}", "delete:actions", (*Tenant).serveChange},
+	{"POST", "/actions/actions/{id}/deploy", "create:actions", (*Tenant).serveChange},
+	{"GET", "/actions/actions/{id}/versions", "read:actions", (*Tenant).serveActionVersions},
+	{"GET", "/actions/triggers", "read:actions", (*Tenant).serveTriggers},
+	{"GET", "/actions/triggers/{id}/bindings", "read:actions", (*Tenant).serveBindings},
+	{"PATCH", "/actions/triggers/{id}/bindings", "update:actions", (*Tenant).serveChange},
 }
 
 func findRoute(req *request) (*route, *apiError) {
-	collection, id := splitPath(req.path)
-	pattern := collection
-	if id != "" {
-		pattern += "/{id}"
-	}
 	for i := range routes {
-		if routes[i].method == req.method && routes[i].path == pattern {
+		if routes[i].method == req.method && routes[i].matches(strings.TrimPrefix(req.path, "/api/v2")) {
 			return &routes[i], nil
 		}
 	}
 	return nil, notFound("Not Found")
+}
+
+func (r *route) matches(path string) bool {
+	pattern, parts := strings.Split(r.path, "/"), strings.Split(path, "/")
+	return len(pattern) == len(parts) && !slices.ContainsFunc(parts[1:], func(s string) bool { return s == "" }) &&
+		slices.EqualFunc(pattern, parts, func(p, s string) bool { return p == "{id}" || p == s })
 }
 
 // splitPath cuts "/api/v2/network-acls/acl_1" into "/network-acls" and "acl_1".
@@ -213,13 +225,13 @@ func splitPath(path string) (collection, id string) {
 // serveChange decodes the body of a write and applies it for the token's client.
 func (t *Tenant) serveChange(req *request) *answer {
 	var body map[string]any
-	if req.method != http.MethodDelete {
+	if req.method != http.MethodDelete && (len(req.body) > 0 || !strings.HasSuffix(req.path, "/deploy")) {
 		var problem *apiError
 		if body, problem = decodeObject(req.body); problem != nil {
 			return fail(problem)
 		}
 	}
-	res, problem := t.change(req.method, req.path, body)
+	res, problem := t.change(req.method, req.path, req.query, body)
 	if problem != nil {
 		return fail(problem)
 	}

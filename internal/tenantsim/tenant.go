@@ -21,6 +21,7 @@ func AllScopes() []string {
 	return []string{
 		"read:logs", "read:log_streams", "read:attack_protection", "update:attack_protection",
 		"read:network_acls", "create:network_acls", "update:network_acls", "delete:network_acls",
+		"read:actions", "create:actions", "update:actions", "delete:actions",
 	}
 }
 
@@ -41,6 +42,8 @@ type Options struct {
 	ACLLimit               int  // network ACLs allowed by the plan; 10 if zero; negative: a plan without them (403)
 	NoBotDetection         bool // a plan without bot detection (403)
 	SuspiciousIPThrottling bool // suspicious IP throttling starts enabled; see the package documentation
+
+	ActionReads int // reads of an Action until its build, and as many until its deployment, is done; 2 if zero
 
 	RateBurst  float64 // Management API bucket size in requests; 50 if zero; negative: no limit
 	RateRefill float64 // requests given back per real second; 16 if zero
@@ -70,6 +73,7 @@ func (o *Options) setDefaults() {
 	o.Users = min(max(o.Users, 1), maxUsers)
 	setDefault(&o.CalmRate, 1)
 	setDefault(&o.ACLLimit, 10)
+	setDefault(&o.ActionReads, defaultBuildTime)
 	setDefault(&o.RateBurst, 50)
 	setDefault(&o.RateRefill, 16)
 	setDefault(&o.TokenLifetime, 24*time.Hour)
@@ -108,10 +112,14 @@ type Tenant struct {
 	faults   []*Fault
 	settings map[string]map[string]any // by endpoint name under /attack-protection
 	acls     []*networkACL             // in order of creation
+	actions  []*action                 // in order of creation
+	bindings map[string][]*binding     // by trigger, in order of execution
 	streams  []LogStream
 	ranked   []*networkACL // active ones by ascending priority
 	ids      *rand.Rand    // ids of ACLs, tokens and the like
 	stats    Stats
+
+	failBuilds, failDeploys int // still to come
 
 	limitLogged time.Time // virtual time of the latest api_limit event
 }
@@ -125,6 +133,7 @@ func New(opts Options) *Tenant {
 		name:     name,
 		now:      opts.Start,
 		tokens:   make(map[string]*accessToken),
+		bindings: make(map[string][]*binding),
 		settings: initialSettings(opts.SuspiciousIPThrottling),
 		ids:      newRand(opts.Seed, streamIDs),
 		stats:    newStats(),
