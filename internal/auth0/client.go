@@ -203,3 +203,17 @@ func (c *Client) Check(ctx context.Context) error {
 	}
 	return err
 }
+
+// Scopes are what the tenant granted with the token, fetched now if there is none; false if it does not say. Errors are as
+// Check's.
+func (c *Client) Scopes(ctx context.Context) ([]string, bool, error) {
+	if _, err := c.tokens.get(ctx, false); err != nil {
+		var refused *tokenError
+		if !errors.As(err, &refused) {
+			err = fmt.Errorf("tenant %s: fetch a token: %w", c.domain, err)
+		}
+		return nil, false, err
+	}
+	scope, told := c.tokens.scope()
+	return strings.Fields(scope), told, nil
+}

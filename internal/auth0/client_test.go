@@ -109,9 +109,25 @@ func newClient(t *testing.T, f *fakeTenant, opts Options) *Client {
 const botDetectionBody = `{"bot_detection_level":"medium","challenge_password_policy":"when_risky","challenge_passwordless_policy":"never",` +
 	`"challenge_password_reset_policy":"always","allowlist":["192.0.2.1"],"monitoring_mode_enabled":true,"from_a_later_api":{"a":[1.50]}}`
 
+// replyWell answers each call with something that it can read.
+func replyWell(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case strings.Contains(r.URL.Path, "network-acls"):
+		reply(w, 200, `{"network_acls":[],"total":0}`)
+	case strings.Contains(r.URL.Path, "/actions/"):
+		reply(w, 200, `{"actions":[],"bindings":[],"triggers":[],"total":0}`)
+	default:
+		reply(w, 200, botDetectionBody)
+	}
+}
+
 func testACL() NetworkACL {
 	return NetworkACL{Description: "test", Active: true, Priority: 20,
 		Rule: ACLRule{Action: ActionBlock, Scope: ScopeAuthentication, Match: ACLMatch{IPv4CIDRs: []string{"198.51.100.0/24"}}}}
+}
+
+func testDraft() ActionDraft {
+	return ActionDraft{Name: "guard", Trigger: "post-login", TriggerVersion: "v3", Runtime: "node22", Code: "// code", Secrets: map[string]string{"KEY": "a-secret-value"}}
 }
 
 // everyCall has each method that reaches the API, by its name, but LogStreams: its answer is a bare list.
@@ -126,20 +142,24 @@ func everyCall(c *Client) map[string]func(context.Context) error {
 		"CreateNetworkACL": func(ctx context.Context) error { return c.CreateNetworkACL(ctx, testACL(), "op-2") },
 		"UpdateNetworkACL": func(ctx context.Context) error { return c.UpdateNetworkACL(ctx, "acl_1", testACL(), "op-3") },
 		"DeleteNetworkACL": func(ctx context.Context) error { return c.DeleteNetworkACL(ctx, "acl_1", "op-4") },
+		"Actions":          func(ctx context.Context) error { _, err := c.Actions(ctx); return err },
+		"Action":           func(ctx context.Context) error { _, err := c.Action(ctx, "a1"); return err },
+		"Triggers":         func(ctx context.Context) error { _, err := c.Triggers(ctx); return err },
+		"Bindings":         func(ctx context.Context) error { _, err := c.Bindings(ctx, "post-login"); return err },
+		"CreateAction":     func(ctx context.Context) error { return c.CreateAction(ctx, testDraft(), "op-5") },
+		"UpdateAction":     func(ctx context.Context) error { return c.UpdateAction(ctx, "a1", testDraft(), "op-6") },
+		"DeployAction":     func(ctx context.Context) error { return c.DeployAction(ctx, "a1", "op-7") },
+		"SetBindings":      func(ctx context.Context) error { return c.SetBindings(ctx, "post-login", nil, "op-8") },
 	}
 }
 
 func writes() []string {
-	return []string{"PatchBotDetection", "CreateNetworkACL", "UpdateNetworkACL", "DeleteNetworkACL"}
+	return []string{"PatchBotDetection", "CreateNetworkACL", "UpdateNetworkACL", "DeleteNetworkACL", "CreateAction", "UpdateAction", "DeployAction", "SetBindings"}
 }
 
 func TestInObserveModeOnlyReadsReachTheTenant(t *testing.T) {
 	f := newFakeTenant(t, func(w http.ResponseWriter, r *http.Request) {
-		if strings.Contains(r.URL.Path, "network-acls") {
-			reply(w, 200, `{"network_acls":[],"total":0}`)
-			return
-		}
-		reply(w, 200, botDetectionBody)
+		replyWell(w, r)
 	})
 	c := newClient(t, f, Options{ReadOnly: true})
 	require.NoError(t, c.Check(t.Context()))

@@ -128,6 +128,17 @@ func (t *tokens) run(f *fetching) {
 	close(f.done)
 }
 
+// scope is what came with the token, and whether the tenant said it.
+func (t *tokens) scope() (string, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.token == nil {
+		return "", false
+	}
+	scope, told := t.token.Extra("scope").(string)
+	return scope, told
+}
+
 // drop forgets token, unless it was replaced already.
 func (t *tokens) drop(token string) {
 	t.mu.Lock()
