@@ -75,6 +75,9 @@ var errNotShown = errors.New("the tenant does not show what was written: looking
 
 // reconcile brings every control that is due to what its holds ask for.
 func (r *Responder) reconcile(ctx context.Context, now time.Time) error {
+	if r.level.Level == Frozen {
+		return r.holdBack(ctx, now)
+	}
 	for _, name := range sortedKeys(r.controls) {
 		d := r.due[name]
 		if now.Before(d.at) {

@@ -14,6 +14,12 @@ import (
 const (
 	// failedRest is how long a hold that the tenant refused is not asked for again.
 	failedRest = time.Hour
+	// refusalRest is how long a hold that a person denied, or ended by hand, is not
+	// asked for again by the same policy in the same incident.
+	refusalRest = time.Hour
+	// shortKept bounds the holds of an incident that wait for a person because a
+	// budget is used up: nobody reads more.
+	shortKept = 20
 	// outcomesKept bounds the refused and skipped responses that an incident shows,
 	// refusalsNoted those that it tells apart in the journal.
 	outcomesKept, refusalsNoted = 100, 2000
@@ -80,7 +86,7 @@ func (r *Responder) handle(ctx context.Context, o offered, now time.Time) error 
 		lines = append(lines, line{head: "The attack is over: " + c.Alert.Title})
 	}
 	in = r.incidents.SetResponses(in.ID, c.Alert.ID, responses)
-	r.asked[c.Alert.ID] = asked
+	r.behind[c.Alert.ID] = asked
 	a := alertOf(in, c.Alert.ID)
 	if err := r.recordAlert(ctx, c.Transition, in.ID, a, now); err != nil {
 		return err
@@ -132,7 +138,7 @@ func sortAlerts(alerts []detections.Alert) {
 // the hold behind it, if there is one; the line is for the thread.
 func (r *Responder) respond(ctx context.Context, pl planned, c detections.Change, now time.Time) (resp detections.Response, id string, l line, err error) {
 	h := r.askedBefore(pl)
-	if h != nil && modeRank[Mode(pl.hold.Mode)] > modeRank[Mode(h.Mode)] {
+	if h != nil && modeRank[Mode(pl.hold.Mode)] > modeRank[Mode(h.Mode)] && !(h.Short && r.budgets.usedUp(kindOf(h), Enforce, now) != "") {
 		h = nil // what was proposed may now be done
 	}
 	if h != nil {
@@ -148,15 +154,24 @@ func (r *Responder) respond(ctx context.Context, pl planned, c detections.Change
 		pl.skip("the alert had resolved before anything was done")
 	}
 	if pl.why == "" {
-		kind := KindSettingChange
-		if pl.hold.Subject != "" {
-			kind = KindNetworkACLEntry
+		if why := r.stopped(Mode(pl.hold.Mode)); why != "" {
+			pl.refuse(why)
 		}
-		why, err := r.budgets.take(ctx, kind, Mode(pl.hold.Mode), now)
+	}
+	var warning string
+	if pl.why == "" {
+		why, note, err := r.budgets.take(ctx, kindOf(&pl.hold), Mode(pl.hold.Mode), now)
 		if err != nil {
 			return resp, "", l, err
 		}
-		if why != "" {
+		warning = note
+		switch {
+		case why == "":
+		case Mode(pl.hold.Mode) == Enforce && r.shortOf(pl.hold.Cause.Incident) < shortKept:
+			// A budget that is used up must not fall silent: a person decides.
+			pl.hold.Mode, pl.hold.Short = string(Propose), true
+			pl.hold.Note = why
+		default:
 			pl.refuse(why)
 		}
 	}
@@ -168,7 +183,22 @@ func (r *Responder) respond(ctx context.Context, pl planned, c detections.Change
 	if err != nil {
 		return resp, "", l, err
 	}
+	if warning != "" && l == (line{}) {
+		l = line{head: "A budget is nearly used up: " + warning}
+	}
 	return responseOf(h), h.ID, l, nil
+}
+
+// shortOf counts the holds of an incident that wait for a person because a budget
+// is used up.
+func (r *Responder) shortOf(incident string) int {
+	n := 0
+	for _, h := range r.holds {
+		if h.Short && h.State == hold.AwaitingApproval && r.incidentOf(h) == incident {
+			n++
+		}
+	}
+	return n
 }
 
 // begin records and saves a new hold, before anything of it reaches the tenant.
@@ -180,7 +210,7 @@ func (r *Responder) begin(ctx context.Context, h hold.Hold, now time.Time) (*hol
 		r.look(h.Control)
 	case Propose:
 		h.State = hold.AwaitingApproval
-		l = holdLine("Asks to hold", &h, "")
+		l = holdLine("Asks to hold", &h, h.Note)
 	default:
 		h.State = hold.Proposed
 		l = holdLine("Would hold", &h, "")
@@ -209,7 +239,8 @@ func (r *Responder) begin(ctx context.Context, h hold.Hold, now time.Time) (*hol
 // that was all; if not, the plan stands, or holds a refusal.
 func (r *Responder) again(ctx context.Context, h *hold.Hold, pl *planned, c detections.Change, now time.Time) (bool, error) {
 	fresh := c.Transition != detections.Resolved && c.Alert.UpdatedAt.After(h.Evidence)
-	allowed := pl.why == "" && pl.hold.Mode == h.Mode
+	asks := modeRank[Mode(pl.hold.Mode)] >= modeRank[Mode(h.Mode)] || h.Approved != nil
+	allowed := pl.why == "" && asks && r.stopped(Mode(h.Mode)) == ""
 	spent := !h.LastEnd().IsZero() && !h.Expires.Before(h.LastEnd())
 	was := *h
 	switch {
@@ -221,6 +252,8 @@ func (r *Responder) again(ctx context.Context, h *hold.Hold, pl *planned, c dete
 			r.look(h.Control)
 		}
 	case !fresh:
+	case !h.Refused.IsZero() && now.Sub(h.Refused) < refusalRest:
+		return true, nil // a person said no
 	case h.State == hold.Failed:
 		return now.Sub(h.Ended) < failedRest, nil
 	case !allowed:

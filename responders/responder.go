@@ -46,7 +46,12 @@ type Options struct {
 	Every                     time.Duration     // how often expiry is looked at; 1s if zero
 	Look                      time.Duration     // how often settings under a hold are read again; 1m if zero
 	Steady                    bool              // holds end on the second, without jitter: for tests
-	Logger                    *slog.Logger      // discards if nil
+	// Stop says why nothing may be written at all, whatever the switch says; "" when
+	// it may. It is asked at every step, and must be quick.
+	Stop func() string
+	// Switched is told the level in force, at every step.
+	Switched func(Level)
+	Logger   *slog.Logger // discards if nil
 }
 
 // Responder answers the alerts of one tenant. Offer and SetFeed may be called
@@ -62,6 +67,7 @@ type Responder struct {
 	order    []string           // ids in order of arrival
 	feed     Feed
 	poked    bool
+	orders   []asked
 	wake     chan struct{}
 
 	// Owned by Run.
@@ -71,7 +77,9 @@ type Responder struct {
 	holds     map[string]*hold.Hold
 	outcomes  map[string][]Outcome       // refused and skipped responses, by incident
 	refused   map[string]map[string]bool // those that were noted, by incident
-	asked     map[string][]string        // ids of the holds behind an alert's responses, "" where there is none
+	behind    map[string][]string        // ids of the holds behind an alert's responses, "" where there is none
+	chosen    Switch                     // by a person
+	level     Switch                     // in force
 	budgets   *budgets
 	due       map[string]*dueState // reconciliation, by control
 	told      map[string]State     // the state last told, by incident
@@ -134,7 +142,7 @@ func New(ctx context.Context, t Tenant, policies []*Policy, controls map[string]
 	r := &Responder{
 		opts: opts, log: opts.Logger.With("tenant", t.Name), tenant: t, policies: policies, controls: controls, checkers: map[string]Checker{},
 		pending: map[string]offered{}, wake: make(chan struct{}, 1), holds: map[string]*hold.Hold{},
-		outcomes: map[string][]Outcome{}, refused: map[string]map[string]bool{}, asked: map[string][]string{},
+		outcomes: map[string][]Outcome{}, refused: map[string]map[string]bool{}, behind: map[string][]string{},
 		due: map[string]*dueState{}, told: map[string]State{}, moved: true,
 	}
 	for name, c := range controls {
@@ -144,6 +152,7 @@ func New(ctx context.Context, t Tenant, policies []*Policy, controls map[string]
 	if err := r.load(ctx); err != nil {
 		return nil, err
 	}
+	r.obeySwitch()
 	return r, nil
 }
 
@@ -263,11 +272,15 @@ func (r *Responder) drain(ctx context.Context) error {
 	return nil
 }
 
-// step answers what was offered, ends holds whose time is over, and brings the
+// step obeys people, answers what was offered, ends holds whose time is over, and brings the
 // controls to what the holds ask for. All of it sees one time and one verdict on
 // the feed, so that no hold runs out between two of its parts.
 func (r *Responder) step(ctx context.Context) error {
 	now := r.opts.Now()
+	r.obeySwitch()
+	if err := r.takeOrders(ctx, now); err != nil {
+		return err
+	}
 	if err := r.handlePending(ctx, now); err != nil {
 		return err
 	}

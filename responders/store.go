@@ -34,6 +34,9 @@ func (r *Responder) load(ctx context.Context) error {
 		return err
 	}
 	r.budgets = b
+	if r.chosen, err = ReadSwitch(ctx, r.opts.Budgets); err != nil {
+		return err
+	}
 	all, err := r.opts.Holds.All(ctx)
 	if err != nil {
 		return fmt.Errorf("load holds: %w", err)
@@ -99,7 +102,7 @@ func (r *Responder) loadIncidents(ctx context.Context, docs map[string][]byte) e
 		}
 		a.Alert.Title = a.Title
 		alerts[incident] = append(alerts[incident], a.Alert)
-		r.asked[a.ID] = a.Asked
+		r.behind[a.ID] = a.Asked
 	}
 	for key, saved := range incidents {
 		// An incident whose first alert was not saved is one that nobody was told of.
@@ -139,7 +142,7 @@ func (r *Responder) saveIncident(ctx context.Context, in detections.Incident) er
 // saveAlert keeps one alert. It comes after everything that was done because of
 // it: after a crash an alert that is not known is answered again.
 func (r *Responder) saveAlert(ctx context.Context, incident string, a detections.Alert) error {
-	if err := put(ctx, r.opts.Incidents, alertKey(incident, a.ID), savedAlert{Alert: a, Title: a.Title, Asked: r.asked[a.ID]}); err != nil {
+	if err := put(ctx, r.opts.Incidents, alertKey(incident, a.ID), savedAlert{Alert: a, Title: a.Title, Asked: r.behind[a.ID]}); err != nil {
 		return fmt.Errorf("save alert %s: %w", a.ID, err)
 	}
 	return nil
@@ -185,7 +188,7 @@ func (r *Responder) forget(ctx context.Context, now time.Time) error {
 			if err := r.opts.Incidents.Delete(ctx, alertKey(in.ID, a.ID)); err != nil {
 				return fmt.Errorf("forget alert %s: %w", a.ID, err)
 			}
-			delete(r.asked, a.ID)
+			delete(r.behind, a.ID)
 		}
 		for _, id := range append(in.Merged, in.ID) {
 			if err := r.opts.Incidents.Delete(ctx, id); err != nil {

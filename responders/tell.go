@@ -245,7 +245,7 @@ func (r *Responder) showAll(ctx context.Context) error {
 // since.
 func (r *Responder) refreshed(in detections.Incident) detections.Incident {
 	for i, a := range in.Alerts {
-		ids := r.asked[a.ID]
+		ids := r.behind[a.ID]
 		if len(ids) != len(a.Responses) || len(ids) == 0 {
 			continue
 		}

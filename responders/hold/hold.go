@@ -77,6 +77,20 @@ type Hold struct {
 	From      string        `json:"from,omitempty"` // the setting before, for people
 	To        string        `json:"to,omitempty"`   // the setting asked for, for people
 	Ended     time.Time     `json:"ended,omitzero"` // when it was released
+	Approved  *Approval     `json:"approved,omitempty"`
+	// Refused is when a person denied it or ended it by hand; for a while it is not
+	// asked for again.
+	Refused time.Time `json:"refused,omitzero"`
+	// Short tells that it only waits for an approval because its budget is used up.
+	Short bool `json:"short,omitempty"`
+}
+
+// Approval is one person's yes to one plan.
+type Approval struct {
+	Actor  string    `json:"actor"`
+	Reason string    `json:"reason,omitempty"`
+	Plan   string    `json:"plan"` // the hash of what was approved
+	At     time.Time `json:"at"`
 }
 
 // ID names the hold of a control at a level, on a subject, for a cause. The same
