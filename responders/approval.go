@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"portcullis/responders/hold"
@@ -34,7 +35,7 @@ func (r *Responder) approve(ctx context.Context, h *hold.Hold, o Order, now time
 	case !now.Before(h.Expires):
 		return "", refuseOrder("%s waited until %s: nobody approved it in time", h.ID, h.Expires.UTC().Format(time.RFC3339))
 	case o.Plan != PlanHash(h):
-		return "", fmt.Errorf("%w: %w: it is %s now (%s): look at it and approve that", ErrOrder, ErrPlanChanged, PlanHash(h), planText(h))
+		return "", fmt.Errorf("%w: %w: it is %s now (%s): look at it and approve that", ErrOrder, ErrPlanChanged, PlanHash(h), PlanText(h))
 	}
 	if why := r.stopped(Enforce); why != "" {
 		return "", refuseOrder("%s", why)
@@ -74,8 +75,8 @@ func deny(h *hold.Hold, o Order, now time.Time) (string, error) {
 	return sentence("Denied: does not hold", h, by(o)), nil
 }
 
-// planText says what a proposed hold would do.
-func planText(h *hold.Hold) string {
+// PlanText says what a proposed hold would do.
+func PlanText(h *hold.Hold) string {
 	text := h.Control
 	if h.Level != "" {
 		text += " at " + h.Level
@@ -86,5 +87,14 @@ func planText(h *hold.Hold) string {
 	if h.To != "" {
 		text += fmt.Sprintf(", from %s to %s", h.From, h.To)
 	}
-	return text + fmt.Sprintf(", for %s, at most %s", h.TTL, h.MaxTTL)
+	return text + fmt.Sprintf(", for %s, at most %s", length(h.TTL), length(h.MaxTTL))
+}
+
+// length writes a duration without the zeros at its end: 30m, 24h.
+func length(d time.Duration) string {
+	text := strings.TrimSuffix(d.String(), "m0s")
+	if text != d.String() {
+		text += "m"
+	}
+	return strings.Replace(text, "h0m", "h", 1)
 }

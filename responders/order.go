@@ -78,10 +78,27 @@ func (r *Responder) Order(ctx context.Context, o Order) (string, error) {
 	}
 }
 
-// CarryOut carries out an order at once. It is for one who owns the responder
-// while Run does not.
+// CarryOut carries out an order and brings the controls to what the holds ask for
+// then. It is for one who owns the responder while Run does not. What could not
+// be written yet is part of the sentence: the next Run goes on with it.
 func (r *Responder) CarryOut(ctx context.Context, o Order) (string, error) {
-	return r.carryOut(ctx, o, r.opts.Now())
+	now := r.opts.Now()
+	text, err := r.carryOut(ctx, o, now)
+	if err != nil {
+		return "", err
+	}
+	if err := r.reconcile(ctx, now); err != nil {
+		return "", err
+	}
+	if err := r.tellStates(ctx); err != nil {
+		return "", err
+	}
+	for _, h := range r.sortedHolds() {
+		if h.Trouble != "" && !h.State.Ended() {
+			text += fmt.Sprintf("\n%s is not confirmed yet: %s", h.ID, h.Trouble)
+		}
+	}
+	return text, nil
 }
 
 // takeOrders carries out what was asked for. An error means that a store failed.

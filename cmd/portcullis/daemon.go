@@ -161,7 +161,10 @@ func (d *daemon) listen(ctx context.Context) error {
 	d.http, err = httpapi.New(ctx, httpapi.Options{
 		Listen: d.cfg.HTTP.Listen, Token: token.Reveal(), CertFile: cert, KeyFile: key, BehindProxy: d.cfg.HTTP.BehindProxy,
 		Gatherer: newMetrics(d), Ready: d.notReady, Intake: paths, Logger: d.log,
-		Reads: map[string]func(context.Context, url.Values) (any, error){"explain": d.explain, "whynot": d.whyNot},
+		Reads: map[string]func(context.Context, url.Values) (any, error){
+			"explain": d.explain, "whynot": d.whyNot, "holds": d.answerHolds, "switches": d.answerSwitches,
+		},
+		Writes: map[string]func(context.Context, []byte) (any, error){"orders": d.takeOrder},
 		Health: func() any {
 			all := []tenantHealth{}
 			for _, t := range d.tenants {

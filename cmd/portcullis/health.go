@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -74,6 +75,11 @@ const askTimeout = 80 * time.Second
 
 // askDaemon reads what the running daemon answers to a GET.
 func askDaemon(ctx context.Context, cfg *config.Config, path string, into any) error {
+	return callDaemon(ctx, cfg, http.MethodGet, path, nil, into)
+}
+
+// callDaemon sends a request to the running daemon and reads its answer.
+func callDaemon(ctx context.Context, cfg *config.Config, method, path string, body []byte, into any) error {
 	if cfg.HTTP == nil {
 		return hint(errors.New("the configuration names no listener, so the daemon cannot be asked"),
 			"add http: {listen: 127.0.0.1:8070, token_file: …} and restart the daemon")
@@ -95,7 +101,7 @@ func askDaemon(ctx context.Context, cfg *config.Config, path string, into any) e
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+net.JoinHostPort(host, port)+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, scheme+"://"+net.JoinHostPort(host, port)+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -105,6 +111,10 @@ func askDaemon(ctx context.Context, cfg *config.Config, path string, into any) e
 		return hint(fmt.Errorf("ask the daemon at %s: %w", cfg.HTTP.Listen, errors.Unwrap(err)), "is it running with this configuration?")
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusConflict {
+		why, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+		return errors.New(strings.TrimSpace(string(why)))
+	}
 	if resp.StatusCode != http.StatusOK {
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
 		return fmt.Errorf("ask the daemon at %s: %s: %s", cfg.HTTP.Listen, resp.Status, strings.TrimSpace(string(body)))

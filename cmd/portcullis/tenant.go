@@ -57,7 +57,7 @@ func newTenant(ctx context.Context, d *daemon, cfg *config.Tenant, content *conf
 	t.api, err = auth0.New(auth0.Config{
 		Domain: cfg.Domain, CustomDomain: cfg.CustomDomain, BaseURL: cfg.BaseURL,
 		ClientID: cfg.ClientID, ClientSecret: secret.Reveal(), PrivateKeyPEM: key,
-	}, auth0.Options{ReadOnly: cfg.Mode != responders.Enforce, Logger: d.log, Instance: instance})
+	}, auth0.Options{ReadOnly: cfg.Mode == responders.Observe, Logger: d.log, Instance: instance})
 	if err != nil {
 		return nil, err
 	}
@@ -190,6 +190,9 @@ func (t *tenant) newResponder(ctx context.Context, incidents responders.Store) (
 			return err
 		},
 		Notifiers: t.notifiers, Limits: limits, Now: t.daemon.opts.now, Every: t.daemon.opts.every, Logger: t.daemon.log,
+		Stop: t.daemon.frozenByFile, Switched: func(l responders.Level) {
+			t.api.SetReadOnly(t.cfg.Load().Mode == responders.Observe || l == responders.Frozen)
+		},
 	})
 	return r, err
 }

@@ -38,10 +38,22 @@ type Options struct {
 	Health      func() any          // what GET /v1/health answers
 	// Reads answer GET /v1/NAME with JSON, for those who have the admin token. An
 	// error is the asker's to mend, and told.
-	Reads  map[string]func(context.Context, url.Values) (any, error)
+	Reads map[string]func(context.Context, url.Values) (any, error)
+	// Writes answer POST /v1/NAME, whose body is JSON, likewise. A [Refusal] is told
+	// with 409, any other error with 500.
+	Writes map[string]func(context.Context, []byte) (any, error)
 	Intake map[string]http.Handler // by path
 	Logger *slog.Logger            // discards if nil
 }
+
+// Refusal is the error of a write that the daemon understands and does not do.
+type Refusal struct{ Err error }
+
+func (r Refusal) Error() string { return r.Err.Error() }
+func (r Refusal) Unwrap() error { return r.Err }
+
+// maxWrite is how many bytes the body of a write may have.
+const maxWrite = 64 << 10
 
 // Timeouts of the listener: a client that sends slowly is cut off.
 const (
@@ -147,6 +159,9 @@ func (s *Server) routes() http.Handler {
 	for name, read := range s.opts.Reads {
 		admin.HandleFunc("GET /v1/"+name, s.read(read))
 	}
+	for name, write := range s.opts.Writes {
+		admin.HandleFunc("POST /v1/"+name, s.write(write))
+	}
 	admin.HandleFunc("GET /debug/pprof/", pprof.Index)
 	admin.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	admin.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -186,6 +201,31 @@ func (s *Server) read(find func(context.Context, url.Values) (any, error)) http.
 		out, err := find(r.Context(), r.URL.Query())
 		if err != nil {
 			text(w, http.StatusBadRequest, err.Error())
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		if err := json.NewEncoder(w).Encode(out); err != nil {
+			s.log.Debug("answer not sent", "path", r.URL.Path, "err", err)
+		}
+	}
+}
+
+// write answers with what became of a request to change something.
+func (s *Server) write(do func(context.Context, []byte) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxWrite))
+		if err != nil {
+			text(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a body may have %d bytes", maxWrite))
+			return
+		}
+		out, err := do(r.Context(), body)
+		switch refusal := (Refusal{}); {
+		case errors.As(err, &refusal):
+			text(w, http.StatusConflict, err.Error())
+			return
+		case err != nil:
+			s.log.Error("request failed", "path", r.URL.Path, "err", err)
+			text(w, http.StatusInternalServerError, err.Error())
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
