@@ -69,9 +69,10 @@ func TestCoverageChangesNoResultOfATest(t *testing.T) {
 		require.Equal(t, set.RunTests(r, nil), results)
 		require.NotEmpty(t, c.Parts, r.ID)
 	}
-	for _, r := range catalogSet(t).Rules {
-		results, _ := catalogSet(t).RunTestsCovering(r, catalog.FS)
-		require.Equal(t, catalogSet(t).RunTests(r, catalog.FS), results)
+	set = catalogSet(t)
+	for _, r := range set.Rules {
+		results, _ := set.RunTestsCovering(r, catalog.FS)
+		require.Equal(t, set.RunTests(r, catalog.FS), results)
 	}
 }
 
