@@ -16,7 +16,7 @@ import (
 // of one plan: when anything in it changes, the hash does, and what was approved
 // is shown anew instead of done.
 func PlanHash(h *hold.Hold) string {
-	data, err := json.Marshal([]any{h.Key(), h.Tenant, h.Control, h.Level, h.Subject, h.Cause.Policy, h.Reason, h.TTL, h.MaxTTL, h.From, h.To})
+	data, err := json.Marshal([]any{h.Key(), h.Tenant, h.Control, h.Level, h.Subject, h.Cause.Policy, h.Reason, h.TTL, h.MaxTTL, h.Ladder, h.From, h.To})
 	if err != nil {
 		panic(err) // texts and numbers can be written
 	}
@@ -86,6 +86,13 @@ func PlanText(h *hold.Hold) string {
 	}
 	if h.To != "" {
 		text += fmt.Sprintf(", from %s to %s", h.From, h.To)
+	}
+	if h.Ladder != nil {
+		for _, rung := range h.Ladder.Rungs {
+			if rung.After > 0 {
+				text += fmt.Sprintf(", %s if it goes on for %s", rung.Level, length(rung.After))
+			}
+		}
 	}
 	return text + fmt.Sprintf(", for %s, at most %s", length(h.TTL), length(h.MaxTTL))
 }

@@ -217,7 +217,7 @@ func (r *Responder) release(h *hold.Hold, o Order, now time.Time) (string, error
 	case h.State == hold.Proposed:
 		h.State, h.Ended = hold.Released, now
 	default:
-		h.State, h.Expires, h.Trouble = hold.Releasing, now, ""
+		h.State, h.Expires, h.Trouble, h.Let = hold.Releasing, now, "", o.Actor
 		r.look(h.Control)
 	}
 	h.Note, h.Refused = "released by "+by(o), now
@@ -298,7 +298,7 @@ func (r *Responder) unwind(ctx context.Context, o Order, now time.Time) (string,
 		if h.State == hold.Proposed || h.State == hold.AwaitingApproval {
 			h.State, h.Ended, h.Note = hold.Released, now, "unwound by "+by(o)
 		} else {
-			h.State, h.Expires, h.Trouble, h.Note = hold.Releasing, now, "", "unwound by "+by(o)
+			h.State, h.Expires, h.Trouble, h.Let, h.Note = hold.Releasing, now, "", o.Actor, "unwound by "+by(o)
 			r.look(h.Control)
 			n++
 		}
