@@ -45,7 +45,9 @@ their order within the lateness of two minutes and however often they come.
 What cannot be read is told with file and line, counted, and kept in a
 dead-letter file; the rest goes on. Events that count although a value in them
 is not what it should be are told too, and are not unreadable. --rules replaces the shipped rules.
---respond adds what would have been done to whom; nothing is contacted.
+--respond adds what would have been done to whom, and after the alerts what would
+have been tightened when, for how long, and which logins that succeeded would
+have met it; nothing is contacted.
 --against prints the difference instead: alerts that are new with --rules, gone,
 or moved (the same rule and group, another time, count or severity).
 
@@ -90,6 +92,7 @@ type replayer struct {
 	engines map[string]*detections.Engine
 	alerts  map[string]detections.Alert // the latest state of each, by tenant and id
 	against *replayer                   // the rules to compare with; nil without --against
+	traffic map[string]*traffic         // by tenant, with --respond
 	rejects rejects
 	odd     odd
 }
@@ -118,7 +121,7 @@ func replay(ctx context.Context, std stdio, f replayFlags, files []string) error
 		f.tenant = cfg.Tenants[0].Name
 	}
 	r := &replayer{flags: f, content: content, cfg: cfg, engines: map[string]*detections.Engine{}, alerts: map[string]detections.Alert{},
-		rejects: rejects{std: std, path: f.letters}, odd: odd{std: std}}
+		traffic: map[string]*traffic{}, rejects: rejects{std: std, path: f.letters}, odd: odd{std: std}}
 	if len(f.against) > 0 {
 		if err := r.useAgainst(); err != nil {
 			return err
@@ -137,7 +140,7 @@ func replay(ctx context.Context, std stdio, f replayFlags, files []string) error
 		r.against.settle()
 		show = r.printDifference
 	}
-	if err := show(std); err != nil {
+	if err := show(ctx, std); err != nil {
 		return err
 	}
 	r.summarise(std, time.Since(start))
@@ -172,6 +175,9 @@ func (r *replayer) deliver(ctx context.Context, b logstream.Batch) error {
 			return err
 		}
 		e.Ingest(&b.Events[i])
+		if t := r.traffic[name]; t != nil {
+			t.see(&b.Events[i], r.content.Lists)
+		}
 	}
 	if r.against != nil {
 		return r.against.deliver(ctx, b)
@@ -197,6 +203,9 @@ func (r *replayer) engine(tenant string) (*detections.Engine, error) {
 		return nil, err
 	}
 	r.engines[tenant] = e
+	if r.flags.respond {
+		r.traffic[tenant] = &traffic{passed: map[string][]time.Time{}, texts: map[string]string{}}
+	}
 	return e, nil
 }
 
@@ -243,7 +252,7 @@ func (r *replayer) sorted() ([]detections.Alert, error) {
 	return alerts, nil
 }
 
-func (r *replayer) print(std stdio) error {
+func (r *replayer) print(ctx context.Context, std stdio) error {
 	alerts, err := r.sorted()
 	if err != nil {
 		return err
@@ -254,7 +263,7 @@ func (r *replayer) print(std stdio) error {
 				return err
 			}
 		}
-		return nil
+		return r.printResponses(ctx, std, alerts)
 	}
 	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
 	several := len(r.engines) > 1 // whose alert it is must show then
@@ -272,7 +281,19 @@ func (r *replayer) print(std stdio) error {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", a.OpenedAt.Format("2006-01-02 15:04:05"), a.Severity, a.Rule, groupOf(a), a.Count, resolved, wouldDo(a))
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return r.printResponses(ctx, std, alerts)
+}
+
+// printResponses prints what would have been done, with --respond. An interrupt
+// does not keep it back: what was read is told.
+func (r *replayer) printResponses(ctx context.Context, std stdio, alerts []detections.Alert) error {
+	if !r.flags.respond {
+		return nil
+	}
+	return r.printWhatIf(context.WithoutCancel(ctx), std, alerts)
 }
 
 func groupOf(a detections.Alert) string {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"text/tabwriter"
 
@@ -24,7 +25,7 @@ func (r *replayer) useAgainst() error {
 }
 
 // printDifference prints what --rules alerts on otherwise than --against.
-func (r *replayer) printDifference(std stdio) error {
+func (r *replayer) printDifference(_ context.Context, std stdio) error {
 	before, err := r.against.sorted()
 	if err != nil {
 		return err

@@ -179,22 +179,26 @@ func (t *tenant) newResponder(ctx context.Context, incidents responders.Store) (
 		botdetection.Name: botdetection.New(t.api, content.Levels, stores["controls"], op),
 		networkacl.Name:   networkacl.New(t.api, stores["controls"], op, t.instance, guard),
 	}
-	limits := map[string]responders.Budget{}
-	for kind, b := range cfg.Budgets {
-		limits[kind] = responders.Budget{Hour: b.Hour, Day: b.Day}
-	}
 	r, err = responders.New(ctx, settings, content.Policies, controls, responders.Options{
 		Holds: stores["holds"], Incidents: incidents, Budgets: stores["budgets"],
 		Record: func(ctx context.Context, id string, doc any) error {
 			_, err := t.daemon.journal.AppendDeed(ctx, t.name, id, doc)
 			return err
 		},
-		Notifiers: t.notifiers, Limits: limits, Now: t.daemon.opts.now, Every: t.daemon.opts.every, Logger: t.daemon.log,
+		Notifiers: t.notifiers, Limits: limitsOf(cfg), Now: t.daemon.opts.now, Every: t.daemon.opts.every, Logger: t.daemon.log,
 		Stop: t.daemon.frozenByFile, Switched: func(l responders.Level) {
 			t.api.SetReadOnly(t.cfg.Load().Mode == responders.Observe || l == responders.Frozen)
 		},
 	})
 	return r, err
+}
+
+func limitsOf(cfg *config.Tenant) map[string]responders.Budget {
+	limits := map[string]responders.Budget{}
+	for kind, b := range cfg.Budgets {
+		limits[kind] = responders.Budget{Hour: b.Hour, Day: b.Day}
+	}
+	return limits
 }
 
 func responderTenant(cfg *config.Tenant) (responders.Tenant, error) {

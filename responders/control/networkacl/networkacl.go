@@ -237,3 +237,13 @@ func describe(active []*hold.Hold, want []string, overruled map[string]string, f
 		}
 	}
 }
+
+// Covers reports whether a login comes from the address denied.
+func (c *Control) Covers(subject string, l control.Login) bool {
+	denied, err := netip.ParseAddr(subject)
+	if err != nil {
+		return false
+	}
+	from, err := netip.ParseAddr(l.IP)
+	return err == nil && from.Unmap() == denied.Unmap()
+}
