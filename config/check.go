@@ -15,11 +15,12 @@ import (
 type Checked struct {
 	Rules, Policies, Configs int
 	Exceptions               int // of rule files that were given
+	Actions                  int // JavaScript files that were given
 	Warnings                 diag.Problems
 }
 
 // Check loads a configuration with all it names, and files or folders beside
-// it; without either, the shipped content. What the paths hold is checked
+// it, Actions included; without either, the shipped content. What the paths hold is checked
 // together: an id that stands in two of their files is found. The error is a [diag.Problems] with
 // every problem found.
 func Check(file string, paths []string) (Checked, error) {
@@ -51,6 +52,8 @@ func Check(file string, paths []string) (Checked, error) {
 		found.Warnings = append(found.Warnings, content.Warnings...)
 		problems = append(problems, found.prove(content.Rules, base.Tenants)...)
 	}
+	code, paths, unseen := splitActions(paths)
+	problems = append(append(problems, unseen...), found.lint(code)...)
 	given, missing := collectOnce(paths)
 	problems = append(problems, missing...)
 	sorted, err := sortFiles(given)

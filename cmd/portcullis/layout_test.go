@@ -41,6 +41,7 @@ var soleImporters = map[string]string{
 	"github.com/nats-io/":             "internal/journal",
 	"github.com/slack-go/slack":       "responders/slack",
 	"github.com/spf13/cobra":          "cmd/portcullis",
+	"github.com/dop251/goja":          "responders/control/actions/lint",
 	"github.com/rogpeppe/go-internal": "",
 }
 

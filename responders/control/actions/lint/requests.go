@@ -95,7 +95,7 @@ func (l *linter) checkTimeout(call *ast.CallExpression, req request) {
 		if req.client == "axios" && strings.Contains(l.text, "axios.defaults.timeout") {
 			return
 		}
-		l.problem(call, RuleTimeout, fmt.Sprintf("a %s request without a timeout may hold the login for 20 s, and then fail it", req.client), hint)
+		l.problem(call, RuleTimeout, fmt.Sprintf("this %s request has no timeout: it may hold the login for 20 s, and then fail it", req.client), hint)
 		return
 	}
 	ms, known := l.milliseconds(value)
