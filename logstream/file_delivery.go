@@ -26,28 +26,25 @@ type delivery struct {
 	total   int64
 }
 
+// chunk delivers a chunk's events and tells what could not be read of it: all
+// events before that are with the caller then.
 func (o *delivery) chunk(ctx context.Context, c *chunk) error {
+	given := 0
 	for _, n := range c.notices {
-		if n.before > 0 {
-			o.release(c.file)
-		}
 		if n.odd {
+			o.release(c.file)
 			o.opts.Odd(n.Reject)
 			continue
 		}
+		if err := o.events(ctx, c, given, n.before); err != nil {
+			return err
+		}
+		given = n.before
 		o.reject(c.file, n.Reject, n.before > 0)
 	}
 	c.file.letters += c.letters
-	if len(c.events) > 0 {
-		o.release(c.file)
-		c.file.events += int64(len(c.events))
-	}
-	for rest := c.events; len(rest) > 0; {
-		n := min(len(rest), o.opts.BatchSize)
-		if err := o.deliver(ctx, Batch{Events: rest[:n:n]}); err != nil {
-			return fmt.Errorf("deliver events of %s: %w", c.file.name, err)
-		}
-		rest = rest[n:]
+	if err := o.events(ctx, c, given, len(c.events)); err != nil {
+		return err
 	}
 	if c.fault != nil {
 		o.fault(c)
@@ -59,6 +56,22 @@ func (o *delivery) chunk(ctx context.Context, c *chunk) error {
 		o.opts.Progress(c.done, o.total)
 	}
 	return c.err
+}
+
+// events delivers some of a chunk's events.
+func (o *delivery) events(ctx context.Context, c *chunk, from, to int) error {
+	if from < to {
+		o.release(c.file)
+		c.file.events += int64(to - from)
+	}
+	for from < to {
+		end := min(from+o.opts.BatchSize, to)
+		if err := o.deliver(ctx, Batch{Events: c.events[from:end:end]}); err != nil {
+			return fmt.Errorf("deliver events of %s: %w", c.file.name, err)
+		}
+		from = end
+	}
+	return nil
 }
 
 // fault reports what is wrong with the file as a stream.
