@@ -88,8 +88,9 @@ func answer(ts *testscript.TestScript, status string, resp *http.Response) {
 }
 
 // cmdEnvelopes writes all events of the tenant as its log stream would send them.
+// The last one's log_id goes into the variable, if one is named.
 func cmdEnvelopes(ts *testscript.TestScript, neg bool, args []string) {
-	needArgs(ts, neg, args, 1, "envelopes FILE")
+	needArgs(ts, neg, args, 1, "envelopes FILE [VARIABLE]")
 	t := stateOf(ts).tenant
 	if t == nil {
 		ts.Fatalf("no tenant was started")
@@ -98,4 +99,8 @@ func cmdEnvelopes(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	defer f.Close()
 	ts.Check(t.sim.WriteEnvelopes(f))
+	if len(args) > 1 {
+		ids := regexp.MustCompile(`"log_id":"([0-9]+)"`).FindAllStringSubmatch(ts.ReadFile(args[0]), -1)
+		ts.Setenv(args[1], ids[len(ids)-1][1])
+	}
 }
