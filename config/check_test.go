@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -44,21 +45,34 @@ func TestAConfigurationGivenAsAPathIsCheckedWithItsContent(t *testing.T) {
 
 func TestWhatCanNeverWorkIsRefused(t *testing.T) {
 	for change, want := range map[string]string{
-		`store: {dir: ""}`:                            "portcullis.yaml:3:14: store.dir: is empty",
-		"logs: {poll: {every: 100ms}}":                "portcullis.yaml:2:71: tenants.logs.poll.every: 100ms is too often",
-		"logs: {poll: {every: 500ms}}":                "",
-		"custom_domain: 127.0.0.1":                    `portcullis.yaml:2:65: tenants.custom_domain: "127.0.0.1" is an address, not a host name`,
-		`custom_domain: "::1"`:                        `portcullis.yaml:2:65: tenants.custom_domain: "::1" is an address, not a host name`,
-		"custom_domain: A.auth0.com":                  "",
-		"base_url: http://me:hunter2@127.0.0.1:9000":  "portcullis.yaml:2:60: tenants.base_url: must not hold a user name or a password",
-		"base_url: http://me:hunter2@127.0.0.1:90000": "portcullis.yaml:2:60: tenants.base_url: must not hold a user name or a password",
-		"base_url: http://127.0.0.1:70000":            "portcullis.yaml:2:60: tenants.base_url: 70000 is no port: they go from 1 to 65535",
-		"base_url: http://127.0.0.1/api":              "portcullis.yaml:2:60: tenants.base_url: has the path /api: only a host and a port belong here",
-		"base_url: 'http://127.0.0.1/?a=b'":           "portcullis.yaml:2:60: tenants.base_url: must not hold a query or a fragment",
+		`store: {dir: ""}`:                                          "portcullis.yaml:3:14: store.dir: is empty",
+		"logs: {poll: {every: 100ms}}":                              "portcullis.yaml:2:71: tenants.logs.poll.every: 100ms is too often",
+		"logs: {poll: {every: 500ms}}":                              "",
+		"logs: {webhook: {path: /a, token_env: T, max_body: 1KB}}":  "portcullis.yaml:2:101: tenants.logs.webhook.max_body: 1KB is not between 64KiB and 64MiB",
+		"logs: {webhook: {path: /a, token_env: T, max_body: 5}}":    "portcullis.yaml:2:101: tenants[0].logs.webhook.max_body: must be a size with its unit, found the number 5",
+		"logs: {webhook: {path: /a, token_env: T, max_body: 1MiB}}": "",
+		"logs: {webhook: {path: /a, token_env: T, rate: 0}}":        "portcullis.yaml:2:97: tenants.logs.webhook.rate: 0 requests a second is not between 0.1 and a million",
+		"logs: {webhook: {path: /a, token_env: T, rate: 2e6}}":      "portcullis.yaml:2:97: tenants.logs.webhook.rate: 2e+06 requests a second is not between 0.1 and a million",
+		"logs: {webhook: {path: /a, token_env: T, rate: 0.5}}":      "",
+		"store: {retention: {events: {size: 1MB}}}":                 "portcullis.yaml:3:36: store.retention.events.size: 1MB is less than a few messages take",
+		"store: {retention: {deeds: {size: lots}}}":                 `portcullis.yaml:3:35: store.retention.deeds.size: "lots" is not a size`,
+		"store: {retention: {findings: {age: 2 years}}}":            `portcullis.yaml:3:37: store.retention.findings.age: "2 years" is not a length of time`,
+		"store: {retention: {events: {age: 40d, size: 20GB}}}":      "",
+		"custom_domain: 127.0.0.1":                                  `portcullis.yaml:2:65: tenants.custom_domain: "127.0.0.1" is an address, not a host name`,
+		`custom_domain: "::1"`:                                      `portcullis.yaml:2:65: tenants.custom_domain: "::1" is an address, not a host name`,
+		"custom_domain: A.auth0.com":                                "",
+		"base_url: http://me:hunter2@127.0.0.1:9000":                "portcullis.yaml:2:60: tenants.base_url: must not hold a user name or a password",
+		"base_url: http://me:hunter2@127.0.0.1:90000":               "portcullis.yaml:2:60: tenants.base_url: must not hold a user name or a password",
+		"base_url: http://127.0.0.1:70000":                          "portcullis.yaml:2:60: tenants.base_url: 70000 is no port: they go from 1 to 65535",
+		"base_url: http://127.0.0.1/api":                            "portcullis.yaml:2:60: tenants.base_url: has the path /api: only a host and a port belong here",
+		"base_url: 'http://127.0.0.1/?a=b'":                         "portcullis.yaml:2:60: tenants.base_url: must not hold a query or a fragment",
 	} {
 		text := strings.Replace(minimal, "client_id: c,", "client_id: c, "+change+",", 1)
 		if strings.HasPrefix(change, "store") {
 			text = minimal + change + "\n"
+		}
+		if strings.Contains(change, "webhook") {
+			text += "http: {listen: 127.0.0.1:0}\n"
 		}
 		_, err := Load(write(t, text))
 		if want == "" {
@@ -94,5 +108,37 @@ func TestASecretIsOneLineWithoutAByteOrderMark(t *testing.T) {
 		_, err = c.ClientSecret(&c.Tenants[0])
 		require.ErrorContains(t, err, "holds more than one line: put the secret alone on one line")
 		require.NotContains(t, err.Error(), "hunter")
+	}
+}
+
+func TestEventsAreKeptAsLongAsTheLongestRuleLooksBack(t *testing.T) {
+	const month = "id: month\ntitle: Many in a month\nseverity: low\nwhere: type == \"fp\"\nwindow: 40d\nhaving: count() > 5\n"
+	const usual = "id: usual\ntitle: More than is usual\nseverity: low\nwhere: type == \"fp\"\nwindow: 1d\nhaving: count() > 2 * baseline(count(), 50d).mean\n"
+	check := func(rule, more string) error {
+		p := write(t, minimal+"rules: {catalog: false, dirs: [rules]}\n"+more, "rules/a.yaml", rule)
+		c, err := Load(p)
+		require.NoError(t, err)
+		_, err = LoadContent(c)
+		_, checked := Check(p, nil)
+		require.Equal(t, err, checked, "check says what the daemon says")
+		return err
+	}
+	const kept = "store: {retention: {events: {age: %s}}}\n"
+	require.NoError(t, check(goodRule, ""))
+	err := check(month, "")
+	require.Equal(t, []string{"portcullis.yaml:1:1: store.retention.events.age: events are kept for 31d, and rule month looks back over 40d"}, heads(t, err))
+	require.ErrorContains(t, err, "hint: keep them for at least 41d, or disable the rule")
+	require.Equal(t, []string{"portcullis.yaml:4:35: store.retention.events.age: events are kept for 40d, and rule month looks back over 40d"}, heads(t, check(month, fmt.Sprintf(kept, "40d"))), "and late events count")
+	require.NoError(t, check(month, fmt.Sprintf(kept, "41d")))
+	require.ErrorContains(t, check(usual, fmt.Sprintf(kept, "41d")), "rule usual looks back over 52d")
+	require.NoError(t, check(usual, fmt.Sprintf(kept, "53d")))
+}
+
+func TestADeedThatGoesIsWarnedOf(t *testing.T) {
+	for _, bound := range []string{"age: 400d", "size: 1GB"} {
+		c, err := Load(write(t, minimal+"store: {retention: {deeds: {"+bound+"}}}\n"))
+		require.NoError(t, err)
+		require.Len(t, c.Warnings, 1)
+		require.Equal(t, "store.retention.deeds", c.Warnings[0].Key)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"portcullis/internal/diag"
+	"portcullis/internal/yamldoc"
 	"portcullis/responders"
 )
 
@@ -29,9 +30,10 @@ type Config struct {
 
 // Store says where state is kept.
 type Store struct {
-	Dir       string `yaml:"dir"`        // folder of the embedded store
-	NATS      string `yaml:"nats"`       // URL of a cluster instead
-	CredsFile string `yaml:"creds_file"` // credentials for the cluster
+	Dir       string    `yaml:"dir"`        // folder of the embedded store
+	NATS      string    `yaml:"nats"`       // URL of a cluster instead
+	CredsFile string    `yaml:"creds_file"` // credentials for the cluster
+	Retention Retention `yaml:"retention"`
 }
 
 // HTTP is the one listener: health, metrics, and webhook intake.
@@ -78,9 +80,11 @@ type Poll struct {
 
 // Webhook takes what a log stream of the tenant sends.
 type Webhook struct {
-	Path      string `yaml:"path,required"`
-	TokenEnv  string `yaml:"token_env"`
-	TokenFile string `yaml:"token_file"`
+	Path      string       `yaml:"path,required"`
+	TokenEnv  string       `yaml:"token_env"`
+	TokenFile string       `yaml:"token_file"`
+	MaxBody   yamldoc.Size `yaml:"max_body"` // of a request as it is sent; DefaultMaxBody if absent
+	Rate      float64      `yaml:"rate"`     // requests a second; DefaultWebhookRate if absent
 }
 
 // NeverTouch lists what no response may hit.
@@ -122,6 +126,20 @@ type Slack struct {
 	BaseURL      string            `yaml:"base_url"` // only for a test server
 }
 
+// What a webhook takes by default: Auth0's bodies have some hundred kilobytes at
+// most, and a stream posts a few of them a second in an attack.
+const (
+	DefaultMaxBody     yamldoc.Size = 8 << 20
+	DefaultWebhookRate              = 1000
+)
+
+// What a file may let a webhook take: a body must hold one event, and is in
+// memory while it is taken in.
+const (
+	leastMaxBody yamldoc.Size = 64 << 10
+	mostMaxBody  yamldoc.Size = 64 << 20
+)
+
 // DefaultPollEvery is how long poll waits after the newest page.
 const DefaultPollEvery = 2 * time.Second
 
@@ -131,7 +149,7 @@ const minPollEvery = 500 * time.Millisecond
 
 func defaults() *Config {
 	return &Config{
-		Store:    Store{Dir: "./data"},
+		Store:    Store{Dir: "./data", Retention: defaultRetention},
 		Rules:    Rules{Catalog: true},
 		Policies: Content{Catalog: true},
 	}

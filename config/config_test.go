@@ -104,7 +104,7 @@ func TestTheReferenceConfigurationLoadsStrictlyAndSaysTheDefaults(t *testing.T) 
 	// Every commented key, uncommented, is a known one too.
 	data, err := os.ReadFile("reference.yaml")
 	require.NoError(t, err)
-	for _, key := range []string{"custom_domain", "client_secret_file", "private_key_file", "base_url", "nats", "creds_file", "bot_token_env", "app_token_env", "listen", "webhook", "block_user"} {
+	for _, key := range []string{"custom_domain", "client_secret_file", "private_key_file", "base_url", "nats", "creds_file", "bot_token_env", "app_token_env", "listen", "webhook", "max_body", "rate", "deeds", "block_user"} {
 		require.Contains(t, string(data), key)
 	}
 }

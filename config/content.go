@@ -71,6 +71,7 @@ func LoadContent(c *Config, extraRules ...string) (*Loaded, error) {
 		problems = append(problems, c.problem("rules.disable", id, "no rule is called %s%s", id, diag.DidYouMean(id, out.Rules.IDs())))
 	}
 	out.Rules = kept
+	problems = append(problems, c.checkRetention(kept)...)
 
 	out.Levels, err = control.ReadLevels(catalog.FS, "controls", botdetection.Name, botdetection.Orders)
 	if err != nil {

@@ -111,6 +111,7 @@ func (c *Config) check(d *yamldoc.Decoder) {
 	if c.Store.CredsFile != "" && c.Store.NATS == "" {
 		d.Report(at(c.node, "store", "creds_file"), "store.creds_file", "has no effect without nats")
 	}
+	c.Store.Retention.check(d, c)
 	names, paths, tokens := map[string]bool{}, map[string]string{}, map[string]string{}
 	places := map[string]int{} // index of the tenant at each domain and server
 	for i := range c.Tenants {
@@ -283,6 +284,7 @@ func (t *Tenant) checkLogs(d *yamldoc.Decoder, report func(key, format string, a
 		if w.Path != "" && !webhookPath.MatchString(w.Path) {
 			report("logs.webhook.path", "%q is not a path", w.Path).Hint = "write for instance /logs/" + t.Name
 		}
+		w.checkLimits(at(t.node, "logs", "webhook"), report)
 	}
 	if t.Logs.Poll == nil && t.Logs.Webhook == nil {
 		t.Logs.Poll = &Poll{}
@@ -304,6 +306,24 @@ func (t *Tenant) checkLogs(d *yamldoc.Decoder, report func(key, format string, a
 		if _, err := time.Parse(time.RFC3339, s); err != nil {
 			report("logs.poll.start", "%q is no place to start", s).Hint = "now, beginning, a time like 2026-01-05T10:00:00Z, or a log_id"
 		}
+	}
+}
+
+// checkLimits checks what a webhook takes, and fills in the defaults.
+func (w *Webhook) checkLimits(n *yaml.Node, report func(key, format string, args ...any) *diag.Problem) {
+	switch {
+	case child(n, "max_body") == nil:
+		w.MaxBody = DefaultMaxBody
+	case w.MaxBody == 0: // it is no size, which was reported
+	case w.MaxBody < leastMaxBody, w.MaxBody > mostMaxBody:
+		report("logs.webhook.max_body", "%s is not between %s and %s", w.MaxBody, leastMaxBody, mostMaxBody).Hint = "leave it out for " + DefaultMaxBody.String()
+	}
+	switch given := child(n, "rate"); {
+	case given == nil:
+		w.Rate = DefaultWebhookRate
+	case w.Rate == 0 && given.Value != "0": // it is no number, which was reported
+	case w.Rate < 0.1 || w.Rate > 1e6:
+		report("logs.webhook.rate", "%v requests a second is not between 0.1 and a million", w.Rate).Hint = fmt.Sprintf("leave it out for %d", DefaultWebhookRate)
 	}
 }
 
@@ -364,12 +384,16 @@ func loopbackURL(d *yamldoc.Decoder, n *yaml.Node, key, raw string) *url.URL {
 // runs none, so a mode for one restrains nothing that could happen.
 var playbooks = []string{"account-takeover"}
 
-// warn notes what the file asks for and this version does not do.
+// warn notes what the file asks for and this version does not do, or should not be
+// done unawares.
 func (c *Config) warn() {
 	add := func(n *yaml.Node, key, format string, args ...any) {
 		if n != nil {
 			c.Warnings = append(c.Warnings, c.src.Problem(n.Line, n.Column, 1, key, format, args...))
 		}
+	}
+	if r := c.Store.Retention.Deeds; r.Age > 0 || r.Size > 0 {
+		add(at(c.node, "store", "retention", "deeds"), "store.retention.deeds", "what was done longer ago can no longer be shown or proved: leave it out to keep all deeds")
 	}
 	if len(c.Notify) > 0 {
 		add(child(c.node, "notify"), "notify", "this version notifies Slack and the log only: the key is read and not used")

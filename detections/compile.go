@@ -89,6 +89,16 @@ func (c *compiled) span() int64 {
 	return c.Window.Milliseconds()
 }
 
+// reach is how far behind the watermark an entry can matter to a window or to
+// what baselines are made of.
+func (c *compiled) reach() int64 {
+	reach := c.span()
+	for _, b := range c.baselines {
+		reach = max(reach, b.span+2*b.bucket)
+	}
+	return reach
+}
+
 // keptOf are the kept values of an entry.
 func (c *compiled) keptOf(e *entry) []any { return e.vals[len(c.aggs):] }
 

@@ -80,7 +80,8 @@ type RuleError struct {
 }
 
 const (
-	defaultLateness = 2 * time.Minute
+	// DefaultLateness is how late an event is in time unless Options say otherwise.
+	DefaultLateness = 2 * time.Minute
 	// tick is how far the watermark moves before open groups are looked at.
 	tick = time.Second
 	// maxRemembered bounds the log_ids kept to recognise duplicates.
@@ -157,7 +158,7 @@ type ruleState struct {
 // not fit their rule.
 func NewEngine(tenant string, set *RuleSet, opts Options) (*Engine, error) {
 	if opts.Lateness == 0 {
-		opts.Lateness = defaultLateness
+		opts.Lateness = DefaultLateness
 	}
 	opts.Memory.Keys = cmp.Or(opts.Memory.Keys, defaultKeys)
 	opts.Memory.Bytes = cmp.Or(opts.Memory.Bytes, defaultBytes)
@@ -225,7 +226,7 @@ func (e *Engine) Clock() time.Time {
 func (e *Engine) Memory() time.Duration {
 	longest := time.Duration(0)
 	for _, r := range e.rules {
-		longest = max(longest, time.Duration(r.span())*time.Millisecond+r.Quiet, r.Forget)
+		longest = max(longest, r.Reach()+r.Quiet, r.Forget)
 	}
 	return longest + e.opts.Lateness
 }

@@ -138,7 +138,7 @@ func loadRule(src *diag.Source, doc *yaml.Node, lists Lists) (*Rule, diag.Proble
 	if r.node.Kind == yaml.MappingNode {
 		r.check(d)
 		defer func() { r.loaded = true }()
-		compile(r, nil, lists, newNameTable(), d)
+		r.reach = compile(r, nil, lists, newNameTable(), d).reach()
 	}
 	for i := range d.Problems {
 		p := &d.Problems[i]

@@ -74,7 +74,13 @@ type Rule struct {
 	loaded  bool     // what follows is known, and nothing changes any more: engines share the rule
 	named   []string // lists that it names
 	sources []string // rules whose signals it reads; nil when any
+	reach   int64    // see Reach
 }
+
+// Reach is how far behind the watermark an event can still matter to a window, a
+// step or a baseline of the rule. What a first_seen or state rule knows of longer
+// ago is not made of events any more.
+func (r *Rule) Reach() time.Duration { return time.Duration(r.reach) * time.Millisecond }
 
 // Raise makes an alert more severe once its episode fulfils a condition over
 // aggregates. More events can only make it truer, so that severity never falls.

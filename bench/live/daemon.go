@@ -97,7 +97,7 @@ type daemon struct {
 	tail  tail
 	ended chan error
 
-	refused atomic.Int64 // posts answered with a 503
+	refused atomic.Int64 // posts answered with a 503 or 429
 }
 
 // line is one line of the log, and when it was read.
@@ -236,7 +236,7 @@ func (d *daemon) post(ctx context.Context, body []byte) error {
 		switch {
 		case resp.StatusCode == http.StatusOK:
 			return nil
-		case resp.StatusCode != http.StatusServiceUnavailable || err != nil:
+		case resp.StatusCode != http.StatusServiceUnavailable && resp.StatusCode != http.StatusTooManyRequests || err != nil:
 			return fmt.Errorf("post events: %s: %s\n%s", resp.Status, strings.TrimSpace(string(text)), &d.tail)
 		}
 		d.refused.Add(1)

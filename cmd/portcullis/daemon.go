@@ -58,8 +58,7 @@ func newDaemon(ctx context.Context, cfg *config.Config, content *config.Loaded, 
 	opts.snapshotEvents = cmp.Or(opts.snapshotEvents, snapshotEvents)
 	opts.snapshotEvery = cmp.Or(opts.snapshotEvery, snapshotEvery)
 	d := &daemon{cfg: cfg, opts: opts, log: log}
-	jopts := journal.Options{Dir: cfg.StoreDir(), NATS: cfg.Store.NATS, CredsFile: cfg.CredsFile(), Logger: log}
-	if d.journal, err = journal.Open(ctx, jopts); err != nil {
+	if d.journal, err = openJournal(ctx, cfg, log); err != nil {
 		return nil, err
 	}
 	defer func() {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -186,6 +187,29 @@ func TestOneTenantsTroubleSlowsNoOther(t *testing.T) {
 	require.Less(t, time.Since(began), 5*time.Second, "what the slow tenant was asked is not waited for")
 }
 
+func TestAWebhookTakesWhatTheConfigurationAllows(t *testing.T) {
+	t.Parallel()
+	g := startGuard(t, t.TempDir(), daemonOptions{},
+		guardTenant{name: "small", sim: quietSim("small"), limits: ", max_body: 64KiB"},
+		guardTenant{name: "slow", sim: quietSim("slow"), limits: ", rate: 0.1"})
+	large := g.answer("/logs/small", "hook-small", strings.Repeat(guardEvent(1, time.Now())+"\n", 400))
+	require.Equal(t, http.StatusRequestEntityTooLarge, large.StatusCode)
+	require.Equal(t, 200, g.events("small", 1, 100))
+	require.EqualValues(t, 100, g.counted("small"), "nothing of the large body")
+
+	require.Equal(t, 200, g.events("slow", 1, 1))
+	fast := g.answer("/logs/slow", "hook-slow", guardEvent(2, time.Now()))
+	require.Equal(t, http.StatusTooManyRequests, fast.StatusCode)
+	wait, err := strconv.Atoi(fast.Header.Get("Retry-After"))
+	require.NoError(t, err)
+	require.InDelta(t, 10, wait, 10, "seconds until the next request has a place")
+	require.Positive(t, wait)
+	require.EqualValues(t, 1, g.counted("slow"))
+	require.Equal(t, 200, g.events("small", 101, 1), "another tenant has a rate of its own")
+	require.Contains(t, g.metrics(), `portcullis_webhook_requests_total{answer="too_large",tenant="small"} 1`)
+	require.Contains(t, g.metrics(), `portcullis_webhook_requests_total{answer="too_often",tenant="slow"} 1`)
+}
+
 func TestAFloodOfOneTenantIsTurnedAwayAndTheOthersAreServed(t *testing.T) {
 	t.Parallel()
 	g := startGuard(t, t.TempDir(), daemonOptions{}, guardTenant{name: "flooded", sim: quietSim("flooded")}, guardTenant{name: "calm", sim: quietSim("calm")})
@@ -197,7 +221,9 @@ func TestAFloodOfOneTenantIsTurnedAwayAndTheOthersAreServed(t *testing.T) {
 		require.NoError(t, err)
 	}
 	g.eventually("every place is taken", func() bool { return g.tenant("flooded").webhook.Waiting() == 16 })
-	require.Equal(t, http.StatusServiceUnavailable, g.events("flooded", 1, 1))
+	busy := g.answer("/logs/flooded", "hook-flooded", guardEvent(1, time.Now()))
+	require.Equal(t, http.StatusServiceUnavailable, busy.StatusCode)
+	require.Equal(t, "1", busy.Header.Get("Retry-After"))
 	require.Equal(t, 200, g.events("calm", 1, 1))
 	require.Contains(t, g.metrics(), `portcullis_webhook_requests_total{answer="busy",tenant="flooded"} 1`)
 	require.Contains(t, g.metrics(), fmt.Sprintf(`portcullis_webhook_waiting{tenant="flooded"} %d`, 16))

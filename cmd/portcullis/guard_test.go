@@ -26,6 +26,7 @@ type guardTenant struct {
 	sim    *tenantsim.Tenant
 	secret string // of the application; the right one if empty
 	poll   bool   // also by poll, from the beginning
+	limits string // of the webhook: more keys, each behind a comma
 }
 
 // guard is a daemon in the test's own process. Every tenant has a webhook at
@@ -75,8 +76,8 @@ func guardConfig(t *testing.T, dir string, tenants []guardTenant) string {
 		if gt.secret != "" {
 			files["secret-"+gt.name] = gt.secret
 		}
-		fmt.Fprintf(&b, "  - name: %s\n    domain: %s\n    base_url: %s\n    client_id: %s\n    client_secret_file: ./secret-%[1]s\n    logs:\n      webhook: {path: /logs/%[1]s, token_file: ./hook-%[1]s}\n",
-			gt.name, gt.sim.Domain(), srv.URL, tenantsim.DefaultClientID)
+		fmt.Fprintf(&b, "  - name: %s\n    domain: %s\n    base_url: %s\n    client_id: %s\n    client_secret_file: ./secret-%[1]s\n    logs:\n      webhook: {path: /logs/%[1]s, token_file: ./hook-%[1]s%[5]s}\n",
+			gt.name, gt.sim.Domain(), srv.URL, tenantsim.DefaultClientID, gt.limits)
 		if gt.poll {
 			b.WriteString("      poll: {start: beginning}\n")
 		}
@@ -171,6 +172,12 @@ func (g *guard) source(name, source string) sourceHealth {
 // post sends a body to a path with a header, and returns the status.
 func (g *guard) post(path, token, body string) int {
 	g.t.Helper()
+	return g.answer(path, token, body).StatusCode
+}
+
+// answer is post with all of the answer but its body, which was read.
+func (g *guard) answer(path, token, body string) *http.Response {
+	g.t.Helper()
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, g.base+path, strings.NewReader(body))
 	require.NoError(g.t, err)
 	req.Header.Set("Authorization", token)
@@ -179,7 +186,7 @@ func (g *guard) post(path, token, body string) int {
 	defer resp.Body.Close()
 	_, err = io.Copy(io.Discard, resp.Body)
 	require.NoError(g.t, err)
-	return resp.StatusCode
+	return resp
 }
 
 // events posts n events to a tenant's webhook, from number from on.

@@ -5,12 +5,25 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"strings"
 
+	"portcullis/config"
 	"portcullis/internal/journal"
 	"portcullis/responders"
 	"portcullis/responders/slack"
 )
+
+// openJournal opens the store that a configuration names, with its bounds.
+func openJournal(ctx context.Context, cfg *config.Config, log *slog.Logger) (*journal.Journal, error) {
+	kept := cfg.Store.Retention
+	return journal.Open(ctx, journal.Options{
+		Dir: cfg.StoreDir(), NATS: cfg.Store.NATS, CredsFile: cfg.CredsFile(), Logger: log,
+		MaxEventsAge: kept.Events.Age, MaxEventsBytes: int64(kept.Events.Size),
+		MaxFindingsAge: kept.Findings.Age, MaxFindingsBytes: int64(kept.Findings.Size),
+		MaxDeedsAge: kept.Deeds.Age, MaxDeedsBytes: int64(kept.Deeds.Size),
+	})
+}
 
 // tenantStore is the part of a bucket that belongs to one tenant.
 type tenantStore struct {

@@ -188,7 +188,7 @@ func fromStore[T any](ctx context.Context, cfg *config.Config, s *detections.Stu
 	if cfg == nil {
 		return nil, usage("say --config FILE for the daemon's store, or --file FILE for events from a file")
 	}
-	j, err := journal.Open(ctx, journal.Options{Dir: cfg.StoreDir(), NATS: cfg.Store.NATS, CredsFile: cfg.CredsFile()})
+	j, err := openJournal(ctx, cfg, nil)
 	if errors.Is(err, journal.ErrInUse) {
 		query.Set("tenant", s.Tenant)
 		out := new(T)

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"portcullis/config"
 	"portcullis/internal/auth0"
 	"portcullis/logstream"
@@ -104,13 +106,14 @@ func (t *tenant) newWebhook(cfg *config.Tenant) error {
 		return err
 	}
 	t.monitor("webhook")
-	t.webhook, err = logstream.NewWebhook(cfg.Logs.Webhook.Path, []string{token.Reveal()}, func(ctx context.Context, b logstream.Batch) error {
+	w := cfg.Logs.Webhook
+	t.webhook, err = logstream.NewWebhook(w.Path, []string{token.Reveal()}, func(ctx context.Context, b logstream.Batch) error {
 		in := t.current.Load()
 		if in == nil {
 			return errStopping
 		}
 		return in.deliver("webhook")(ctx, b)
-	}, logstream.WebhookOptions{Reject: t.reject, Logger: t.log})
+	}, logstream.WebhookOptions{MaxBody: int64(w.MaxBody), Rate: rate.Limit(w.Rate), Reject: t.reject, Logger: t.log})
 	return err
 }
 

@@ -101,7 +101,7 @@ func (s *session) checkDeedsAnchor(ctx context.Context) error {
 			return err
 		}
 		if err != nil {
-			if bounded, err2 := s.deedsHaveAge(ctx); err2 != nil || !bounded {
+			if bounded, err2 := s.deedsBounded(ctx); err2 != nil || !bounded {
 				return errors.Join(err2, s.j.missing("deed", deeds.Seq))
 			}
 			aged, err := agedOut(ctx, s.deeds, deeds.Seq)
@@ -133,20 +133,20 @@ func agedOut(ctx context.Context, stream jetstream.Stream, seq uint64) (bool, er
 	return info.State.LastSeq >= seq && info.State.FirstSeq > seq, nil
 }
 
-// deedsAgeKey is set in the anchors' bucket once the age of deeds was bounded.
-const deedsAgeKey = "deeds-age"
+// deedsBoundedKey is set in the anchors' bucket once the age or the size of deeds was bounded.
+const deedsBoundedKey = "deeds-age"
 
-func (s *session) markDeedsAge(ctx context.Context) error {
-	marked, err := s.deedsHaveAge(ctx)
+func (s *session) markDeedsBounded(ctx context.Context) error {
+	marked, err := s.deedsBounded(ctx)
 	if err != nil || marked {
 		return err
 	}
-	return s.putJSON(ctx, anchorBucket, deedsAgeKey, true)
+	return s.putJSON(ctx, anchorBucket, deedsBoundedKey, true)
 }
 
-// deedsHaveAge tells whether old deeds may be gone for their age.
-func (s *session) deedsHaveAge(ctx context.Context) (marked bool, err error) {
-	_, err = s.getJSON(ctx, anchorBucket, deedsAgeKey, &marked)
+// deedsBounded tells whether old deeds may be gone.
+func (s *session) deedsBounded(ctx context.Context) (marked bool, err error) {
+	_, err = s.getJSON(ctx, anchorBucket, deedsBoundedKey, &marked)
 	return marked, err
 }
 

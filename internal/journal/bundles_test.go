@@ -232,7 +232,7 @@ func TestFindingsAndDeedsGrowOldOnlyWhereItIsAskedFor(t *testing.T) {
 	for range 3 {
 		_, err := j.AppendDeed(t.Context(), "acme", "", "old")
 		require.NoError(t, err)
-		_, err = j.AppendFinding(t.Context(), "acme", "old")
+		_, err = j.AppendFinding(t.Context(), "acme", "", "old")
 		require.NoError(t, err)
 	}
 	require.NoError(t, j.Close())
@@ -269,6 +269,31 @@ func TestFindingsAndDeedsGrowOldOnlyWhereItIsAskedFor(t *testing.T) {
 	require.EqualValues(t, 6, last.Seq)
 }
 
+func TestFindingsAndDeedsGiveRoomOnlyWhereItIsAskedFor(t *testing.T) {
+	opts := Options{Dir: t.TempDir(), MaxDeedsBytes: 100_000, MaxFindingsBytes: 100_000, NoSync: true}
+	j := open(t, opts)
+	for range 30 {
+		text := strings.Repeat("x", 10_000)
+		_, err := j.AppendDeed(t.Context(), "acme", "", text)
+		require.NoError(t, err)
+		_, err = j.AppendFinding(t.Context(), "acme", "", text)
+		require.NoError(t, err)
+	}
+	for range 2 {
+		stats, err := j.Stats(t.Context())
+		require.NoError(t, err)
+		for _, s := range stats {
+			if s.Name == deedsStream || s.Name == findingsStream {
+				require.LessOrEqual(t, s.Bytes, uint64(100_000))
+				require.Greater(t, s.Messages, uint64(5), "the oldest went and no more")
+			}
+		}
+		require.NoError(t, j.VerifyDeeds(t.Context()), "what is left is whole")
+		require.NoError(t, j.Close())
+		j = open(t, opts)
+	}
+}
+
 func TestALimitOfTheStoreRefusesAndDropsNothing(t *testing.T) {
 	dir := t.TempDir()
 	opts := Options{Dir: dir, MaxStoreBytes: 3 << 20, MaxEventsBytes: 1 << 20, NoSync: true}
@@ -282,7 +307,7 @@ func TestALimitOfTheStoreRefusesAndDropsNothing(t *testing.T) {
 	require.ErrorIs(t, err, ErrFull)
 	require.ErrorContains(t, err, "the store in "+dir+" has reached its limit of 3 MiB")
 	require.ErrorIs(t, j.PutSnapshot(t.Context(), "engine", strings.NewReader("x")), ErrFull)
-	_, err = j.AppendFinding(t.Context(), "acme", "x")
+	_, err = j.AppendFinding(t.Context(), "acme", "", "x")
 	require.ErrorIs(t, err, ErrFull)
 	n, err := storedDeeds(t, j)
 	require.NoError(t, err)

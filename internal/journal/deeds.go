@@ -46,8 +46,8 @@ func (r record) hash() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// deedIDsKept is how long a deed is recognised by its id.
-const deedIDsKept = 7 * 24 * time.Hour
+// recordIDsKept is how long a finding or a deed is recognised by its id.
+const recordIDsKept = 7 * 24 * time.Hour
 
 // AppendDeed writes one deed, any value that encoding/json can write, at the end of the chain. When it returns without an
 // error the deed is durable, and seq its position. After an error it may have been written or not; the chain holds
@@ -76,8 +76,7 @@ func (j *Journal) AppendDeed(ctx context.Context, tenant, id string, doc any) (s
 func (s *session) chainOn(ctx context.Context, rec record, id string) (uint64, error) {
 	var known []jetstream.PublishOpt
 	if id != "" {
-		sum := sha256.Sum256([]byte(rec.Tenant + "\x00" + id))
-		known = append(known, jetstream.WithMsgID(hex.EncodeToString(sum[:16])))
+		known = append(known, recordID(rec.Tenant, id))
 	}
 	chain := &s.j.chain
 	chain.mu.Lock()
@@ -113,6 +112,12 @@ func overtaken(err error) bool {
 	var apiErr *jetstream.APIError
 	return errors.As(err, &apiErr) && (apiErr.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
 		apiErr.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
+}
+
+// recordID makes the store recognise a record of a tenant.
+func recordID(tenant, id string) jetstream.PublishOpt {
+	sum := sha256.Sum256([]byte(tenant + "\x00" + id))
+	return jetstream.WithMsgID(hex.EncodeToString(sum[:16]))
 }
 
 // lastLink reads where the chain ends.
@@ -158,7 +163,7 @@ func (j *Journal) ReadDeeds(ctx context.Context, tenant string, fn func(seq uint
 }
 
 // VerifyDeeds reads all deeds and proves that they are those that were appended, in their order, with none missing. Where
-// Options.MaxDeedsAge is or was set the oldest may be gone, and it proves the rest. An error that is ErrChainBroken names
+// Options.MaxDeedsAge or MaxDeedsBytes is or was set the oldest may be gone, and it proves the rest. An error that is ErrChainBroken names
 // the first deed that is not what was appended.
 func (j *Journal) VerifyDeeds(ctx context.Context) error {
 	s, ctx, done, err := j.beginRead(ctx)
@@ -171,7 +176,7 @@ func (j *Journal) VerifyDeeds(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("verify deeds: %w", s.explain(ctx, err))
 	}
-	bounded, err := s.deedsHaveAge(ctx)
+	bounded, err := s.deedsBounded(ctx)
 	if err != nil {
 		return fmt.Errorf("verify deeds: %w", s.explain(ctx, err))
 	}

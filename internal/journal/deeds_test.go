@@ -262,3 +262,20 @@ func truncateBlocks(t *testing.T, msgs string) {
 		require.NoError(t, os.Truncate(path, st.Size()/2))
 	}
 }
+
+func TestAFindingIsWrittenOnceForItsID(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, Options{Dir: dir})
+	for _, want := range []uint64{1, 1} {
+		seq, err := j.AppendFinding(t.Context(), "acme", "alert 1 opened", 1)
+		require.NoError(t, err)
+		require.Equal(t, want, seq)
+	}
+	require.NoError(t, j.Close())
+	j = open(t, Options{Dir: dir})
+	for tenant, want := range map[string]uint64{"acme": 1, "other": 2} {
+		seq, err := j.AppendFinding(t.Context(), tenant, "alert 1 opened", 1)
+		require.NoError(t, err)
+		require.Equal(t, want, seq, tenant)
+	}
+}

@@ -30,7 +30,7 @@ var writes = map[string]func(ctx context.Context, j *Journal, i int) error{
 		return err
 	},
 	"AppendFinding": func(ctx context.Context, j *Journal, i int) error {
-		_, err := j.AppendFinding(ctx, "acme", fmt.Sprint(i, strings.Repeat(" ", 100_000)))
+		_, err := j.AppendFinding(ctx, "acme", "", fmt.Sprint(i, strings.Repeat(" ", 100_000)))
 		return err
 	},
 	"KV.Put": func(ctx context.Context, j *Journal, i int) error {

@@ -6,7 +6,7 @@
 // Options.NoSync is set it survives a power cut too.
 //
 // The streams are "events" (bounded by age and size), "findings" and "deeds" (append-only, nothing can be deleted;
-// Options may bound their age); subjects are <stream>.<tenant>, with the tenant encoded as keys are, see [KV].
+// Options may bound their age and size, of which the oldest go); subjects are <stream>.<tenant>, with the tenant encoded as keys are, see [KV].
 //
 // When the disk is full or turns read-only, writes fail with ErrFull or ErrReadOnlyStore and nothing that was acknowledged
 // is lost. The embedded server refuses writes from then on until it is restarted; the journal does that by itself, with the
@@ -50,7 +50,7 @@ var (
 const (
 	defaultEventsAge   = 31 * 24 * time.Hour
 	defaultEventsBytes = 8 << 30
-	// otherBytes is the room for everything but events by default: deeds, findings, buckets, snapshots.
+	// otherBytes is the room for what has no bound of its own: buckets, snapshots, deeds by default.
 	otherBytes = 16 << 30
 	// ackTimeout bounds one write or read whose context has no deadline of its own. It is generous because a
 	// disk may stall in fsync.
@@ -73,14 +73,17 @@ type Options struct {
 	// MaxEventsBytes is how many bytes of events are kept, the oldest go first; 8 GiB if zero, or half of
 	// MaxStoreBytes where that is less.
 	MaxEventsBytes int64
-	// MaxFindingsAge is how long findings are kept; for ever if zero.
-	MaxFindingsAge time.Duration
-	// MaxDeedsAge is how long deeds are kept; for ever if zero. Once it was set, VerifyDeeds proves the deeds from the
-	// oldest that is left.
-	MaxDeedsAge time.Duration
-	// MaxStoreBytes bounds all files of the embedded server together; MaxEventsBytes and 16 GiB if zero. Where it is
-	// reached, writes fail with ErrFull: nothing but events is ever dropped to make room. It must exceed
-	// MaxEventsBytes. Not used with NATS, where the account has its limits.
+	// MaxFindingsAge and MaxFindingsBytes are how long and how many findings are kept, the oldest go first; without a
+	// bound if zero.
+	MaxFindingsAge   time.Duration
+	MaxFindingsBytes int64
+	// MaxDeedsAge and MaxDeedsBytes are the same of deeds. Once one was set, VerifyDeeds proves the deeds from the oldest
+	// that is left.
+	MaxDeedsAge   time.Duration
+	MaxDeedsBytes int64
+	// MaxStoreBytes bounds all files of the embedded server together; what the streams are given and 16 GiB if zero.
+	// Where it is reached, writes fail with ErrFull: nothing is dropped to make room but what goes by the bounds above.
+	// It must exceed them together. Not used with NATS, where the account has its limits.
 	MaxStoreBytes int64
 	// NoSync leaves it to the operating system when writes reach the disk: faster, and a killed process still
 	// loses nothing, but a power cut does. An external cluster decides this for itself (sync_interval).
@@ -100,14 +103,16 @@ func (o *Options) setDefaults() error {
 			o.MaxEventsBytes = min(o.MaxEventsBytes, max(o.MaxStoreBytes/2, 1))
 		}
 	}
+	o.MaxFindingsAge, o.MaxFindingsBytes = max(o.MaxFindingsAge, 0), max(o.MaxFindingsBytes, 0)
+	o.MaxDeedsAge, o.MaxDeedsBytes = max(o.MaxDeedsAge, 0), max(o.MaxDeedsBytes, 0)
+	streams := o.MaxEventsBytes + o.MaxFindingsBytes + o.MaxDeedsBytes
 	if o.MaxStoreBytes <= 0 {
-		o.MaxStoreBytes = o.MaxEventsBytes + otherBytes
+		o.MaxStoreBytes = streams + otherBytes
 	}
-	if o.MaxStoreBytes <= o.MaxEventsBytes {
-		return fmt.Errorf("%w: the whole store is given %d bytes and the events in it %d: leave room for deeds, findings and snapshots",
-			ErrInvalid, o.MaxStoreBytes, o.MaxEventsBytes)
+	if o.MaxStoreBytes <= streams {
+		return fmt.Errorf("%w: the whole store is given %d bytes and the streams in it %d: leave room for snapshots and the rest",
+			ErrInvalid, o.MaxStoreBytes, streams)
 	}
-	o.MaxFindingsAge, o.MaxDeedsAge = max(o.MaxFindingsAge, 0), max(o.MaxDeedsAge, 0)
 	return nil
 }
 

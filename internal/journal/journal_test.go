@@ -214,7 +214,7 @@ func TestFindingsAreReadPerTenantAndTogether(t *testing.T) {
 	j := open(t, Options{Dir: dir})
 	before := time.Now()
 	for i, tenant := range []string{"acme", "other", "acme"} {
-		seq, err := j.AppendFinding(t.Context(), tenant, map[string]int{"n": i})
+		seq, err := j.AppendFinding(t.Context(), tenant, "", map[string]int{"n": i})
 		require.NoError(t, err)
 		require.EqualValues(t, i+1, seq)
 	}
@@ -235,7 +235,7 @@ func TestDeedsAndFindingsCannotBeDeleted(t *testing.T) {
 	j := open(t, Options{Dir: t.TempDir()})
 	_, err := j.AppendDeed(t.Context(), "acme", "", "blocked")
 	require.NoError(t, err)
-	_, err = j.AppendFinding(t.Context(), "acme", "alert")
+	_, err = j.AppendFinding(t.Context(), "acme", "", "alert")
 	require.NoError(t, err)
 	for _, stream := range []jetstream.Stream{j.session.deeds, j.session.findings} {
 		require.Error(t, stream.DeleteMsg(t.Context(), 1))
@@ -260,7 +260,7 @@ func TestEveryMethodOfAClosedJournalSaysSo(t *testing.T) {
 		"AppendDeed":    func() error { _, err := j.AppendDeed(ctx, "a", "", 1); return err },
 		"ReadDeeds":     func() error { return j.ReadDeeds(ctx, "a", nil) },
 		"VerifyDeeds":   func() error { return j.VerifyDeeds(ctx) },
-		"AppendFinding": func() error { _, err := j.AppendFinding(ctx, "a", 1); return err },
+		"AppendFinding": func() error { _, err := j.AppendFinding(ctx, "a", "", 1); return err },
 		"ReadFindings":  func() error { return j.ReadFindings(ctx, "a", nil) },
 		"KV":            func() error { _, err := j.KV(ctx, "new"); return err },
 		"KV.Get":        func() error { _, _, err := kv.Get(ctx, "k"); return err },

@@ -30,8 +30,9 @@ func newRecord(tenant string, doc any) (record, error) {
 }
 
 // AppendFinding writes one finding, any value that encoding/json can write. When it returns without an error the finding
-// is durable, and seq its position. After an error it may have been written or not.
-func (j *Journal) AppendFinding(ctx context.Context, tenant string, doc any) (seq uint64, err error) {
+// is durable, and seq its position. After an error it may have been written or not. An id keeps it from being written
+// twice, as that of [Journal.AppendDeed] does.
+func (j *Journal) AppendFinding(ctx context.Context, tenant, id string, doc any) (seq uint64, err error) {
 	s, ctx, done, err := j.begin(ctx, writing)
 	if err != nil {
 		return 0, fmt.Errorf("append a finding of %s: %w", tenant, err)
@@ -41,7 +42,11 @@ func (j *Journal) AppendFinding(ctx context.Context, tenant string, doc any) (se
 	if err != nil {
 		return 0, fmt.Errorf("append a finding of %s: %w", tenant, err)
 	}
-	ack, err := s.publish(ctx, findingsStream, rec)
+	var known []jetstream.PublishOpt
+	if id != "" {
+		known = append(known, recordID(tenant, id))
+	}
+	ack, err := s.publish(ctx, findingsStream, rec, known...)
 	if err != nil {
 		return 0, fmt.Errorf("append a finding of %s: %w", tenant, s.explain(ctx, err))
 	}

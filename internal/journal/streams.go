@@ -24,8 +24,11 @@ const (
 )
 
 func (s *session) openStreams(ctx context.Context) error {
-	appendOnly := func(name string, age time.Duration) jetstream.StreamConfig {
-		return jetstream.StreamConfig{Name: name, MaxAge: age, DenyDelete: true, DenyPurge: true}
+	appendOnly := func(name string, age time.Duration, bytes int64) jetstream.StreamConfig {
+		if bytes == 0 {
+			bytes = -1
+		}
+		return jetstream.StreamConfig{Name: name, MaxAge: age, MaxBytes: bytes, Discard: jetstream.DiscardOld, DenyDelete: true, DenyPurge: true}
 	}
 	var err error
 	if s.events, err = s.ensureStream(ctx, jetstream.StreamConfig{
@@ -36,23 +39,31 @@ func (s *session) openStreams(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	if s.findings, err = s.ensureStream(ctx, appendOnly(findingsStream, s.j.opts.MaxFindingsAge)); err != nil {
+	findings := appendOnly(findingsStream, s.j.opts.MaxFindingsAge, s.j.opts.MaxFindingsBytes)
+	findings.Duplicates = idsKept(findings.MaxAge)
+	if s.findings, err = s.ensureStream(ctx, findings); err != nil {
 		return err
 	}
-	if s.j.opts.MaxDeedsAge > 0 {
+	if s.j.opts.MaxDeedsAge > 0 || s.j.opts.MaxDeedsBytes > 0 {
 		// Before any of them goes: from now on the first deed may be missing.
-		if err := s.markDeedsAge(ctx); err != nil {
+		if err := s.markDeedsBounded(ctx); err != nil {
 			return err
 		}
 	}
-	deeds := appendOnly(deedsStream, s.j.opts.MaxDeedsAge)
-	if deeds.Duplicates = deedIDsKept; deeds.MaxAge > 0 {
-		deeds.Duplicates = min(deedIDsKept, deeds.MaxAge)
-	}
+	deeds := appendOnly(deedsStream, s.j.opts.MaxDeedsAge, s.j.opts.MaxDeedsBytes)
+	deeds.Duplicates = idsKept(deeds.MaxAge)
 	if s.deeds, err = s.ensureStream(ctx, deeds); err != nil {
 		return err
 	}
 	return s.openSnapshots(ctx)
+}
+
+// idsKept is how long a stream whose messages live so long, or for ever if zero, recognises them by their id.
+func idsKept(age time.Duration) time.Duration {
+	if age > 0 {
+		return min(recordIDsKept, age)
+	}
+	return recordIDsKept
 }
 
 // ensureStream makes the stream, or brings the one that is there to cfg.
