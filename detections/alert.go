@@ -41,15 +41,6 @@ func (a Alert) endedBy(clock int64) Alert {
 	return a
 }
 
-// Entities are the distinct values seen in an alert's events, sorted, at most
-// 200 of each.
-type Entities struct {
-	IP       []string `json:"ip"`
-	UserID   []string `json:"user_id"`
-	ClientID []string `json:"client_id"`
-	JA4      []string `json:"ja4"`
-}
-
 // Fold says what makes an alert part of an incident of its campaign.
 type Fold string
 

@@ -76,7 +76,7 @@ func (p *packer) pack(e *entry) bool {
 	p.enc.b = binary.BigEndian.AppendUint16(p.enc.b, e.mask)
 	p.putID(e.id)
 	for i, s := range e.entity {
-		p.text(s, i >= 2)
+		p.text(s, i == entityClient || i == entityJA4)
 	}
 	for _, v := range e.vals {
 		p.value(v, e)

@@ -61,7 +61,7 @@ func TestPackedEntriesAreWhatTheyWere(t *testing.T) {
 		g := &group{key: pick()}
 		var want []entry
 		for range rng.IntN(6) {
-			en := entry{t: rng.Int64N(1 << 47), mask: uint16(rng.Uint32()), entity: [4]string{pick(), pick(), pick(), pick()}}
+			en := entry{t: rng.Int64N(1 << 47), mask: uint16(rng.Uint32()), entity: [entityKinds]string{pick(), pick(), pick(), pick(), pick()}}
 			switch rng.IntN(4) {
 			case 0:
 				en.id = pick()

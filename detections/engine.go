@@ -119,7 +119,7 @@ type Engine struct {
 	cover    *coverage
 	vals     []any // of the entry that is being made
 	stats    Stats
-	entityAt [4]int // slots of the fields that alerts name as entities
+	entityAt [entityKinds]int // slots of the fields that alerts name as entities
 
 	readsSignals bool
 	swallowed    map[string]bool // ids of open alerts that an exception keeps from being told
@@ -127,18 +127,6 @@ type Engine struct {
 	capture *Capture // of the engine, on its way; nil while none is
 	epoch   uint32   // of the latest capture
 }
-
-// entityPaths are the fields that alerts name as entities.
-var entityPaths = func() (paths [4]logstream.Path) {
-	for i, f := range [4]string{"ip", "user_id", "client_id", "security_context.ja4"} {
-		p, err := logstream.ParsePath(f)
-		if err != nil {
-			panic(err) // the paths are right above
-		}
-		paths[i] = p
-	}
-	return paths
-}()
 
 // ruleState is a rule with its groups.
 type ruleState struct {

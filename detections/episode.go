@@ -1,7 +1,6 @@
 package detections
 
 import (
-	"maps"
 	"slices"
 	"time"
 )
@@ -14,7 +13,7 @@ type entry struct {
 	vals   []any  // the value for each aggregate of the rule, then what the kind of rule keeps
 	mask   uint16 // of its marks, those that it bears
 	fold   *fold  // nil for one event
-	entity [4]string
+	entity [entityKinds]string
 	behind int64 // the watermark when it arrived late; 0 when it was in time
 }
 
@@ -48,19 +47,15 @@ type episode struct {
 	first     []string // ids
 	last      []string // ids of the latest, a ring
 	next      int      // where the ring goes on
-	entities  [4]map[string]struct{}
+	entities  entitySets
 	evidence  []accumulator // one for each aggregate of the rule
 	was, now  any           // of a state
 	publishes bool
 	fresh     []publication // values of new events, for a list that the rule fills
 }
 
-// maxIDs bounds each of the first and the latest ids, maxEntities each kind of
-// entity.
-const (
-	maxIDs      = 100
-	maxEntities = 200
-)
+// maxIDs bounds each of the first and the latest ids.
+const maxIDs = 100
 
 func newEpisode(c *compiled, at int64) *episode {
 	ep := &episode{opened: at, lastTrue: at, publishes: c.Publish != nil, evidence: make([]accumulator, len(c.aggs))}
@@ -78,7 +73,7 @@ func (ep *episode) absorb(e *entry) {
 		ep.keepID(e.fold.first)
 	}
 	ep.keepID(e.id)
-	e.eachEntity(func(i int, v string) { addEntity(&ep.entities, i, v) })
+	e.eachEntity(ep.entities.add)
 	for i, acc := range ep.evidence {
 		e.addTo(acc, i)
 		if d, ok := acc.(*distinct); ok {
@@ -110,9 +105,7 @@ func (ep *episode) keepID(id string) {
 func (ep *episode) clone() *episode {
 	out := *ep
 	out.first, out.last = slices.Clone(ep.first), slices.Clone(ep.last)
-	for i := range out.entities {
-		out.entities[i] = maps.Clone(ep.entities[i])
-	}
+	out.entities = ep.entities.clone()
 	out.fresh = slices.Clone(ep.fresh)
 	out.evidence = make([]accumulator, len(ep.evidence))
 	for i, acc := range ep.evidence {
@@ -128,15 +121,9 @@ func (ep *episode) alert(c *compiled, tenant string, w *watch, v *evaluator) Ale
 		Rule: c.ID, Tenant: tenant, Severity: c.Severity, Campaign: c.Campaign, Group: w.values, Title: c.Title,
 		Fold: c.Fold.shown(), FoldNetwork: c.FoldNetwork,
 		OpenedAt: msTime(ep.opened), UpdatedAt: msTime(ep.lastTrue), Late: ep.late, Count: ep.count,
-		Evidence: map[string]any{}, Responses: []Response{}, Notes: ep.notes(c, w.group.lost),
+		Entities: ep.entities.list(), Evidence: map[string]any{}, Responses: []Response{}, Notes: ep.notes(c, w.group.lost),
 	}
 	a.EventIDs = append(append(slices.Clone(ep.first), ep.last[ep.next:]...), ep.last[:ep.next]...)
-	for i, to := range []*[]string{&a.Entities.IP, &a.Entities.UserID, &a.Entities.ClientID, &a.Entities.JA4} {
-		*to = slices.Sorted(maps.Keys(ep.entities[i]))
-		if *to == nil {
-			*to = []string{}
-		}
-	}
 	ep.setEvidence(c, v)
 	a.Severity = c.severity(v)
 	if c.kind == State {

@@ -17,7 +17,7 @@ func (e *Engine) evaluate(ev *logstream.Event, t int64, late bool, plan *typePla
 		e.stats.Late++
 		behind = e.watermark()
 	}
-	if e.probe != nil {
+	if e.probe != nil && e.probe.rule.On != "signals" {
 		e.probe.see(e, ev, t, late)
 	}
 	e.eval.row.take(ev)
@@ -91,17 +91,15 @@ func (e *Engine) admits(r *ruleState) (mask uint16, ok bool) {
 
 // enter puts an event that counts for a rule into its group.
 func (e *Engine) enter(r *ruleState, ev *logstream.Event, t int64, mask uint16, behind int64) {
-	if r.eventExceptions != nil && e.leavesOut(r, t) {
+	if x := e.leavesOut(r, t); x != nil {
+		e.stats.Exceptions[x.Name()].Events++
 		return
 	}
 	key, ok := e.groupKey(r)
 	if !ok {
 		return
 	}
-	en := entry{t: t, id: ev.ID, mask: mask, behind: behind}
-	for i, slot := range e.entityAt {
-		en.entity[i] = e.eval.row.text(slot)
-	}
+	en := entry{t: t, id: ev.ID, mask: mask, behind: behind, entity: e.entitiesOf(ev)}
 	if n := len(r.aggs) + len(r.kept); n > 0 {
 		e.vals = slices.Grow(e.vals[:0], n)[:n]
 		en.vals = e.vals // a packed group copies them, any other keeps a copy

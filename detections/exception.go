@@ -1,6 +1,7 @@
 package detections
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -32,6 +33,9 @@ type Exception struct {
 
 // Name tells exceptions apart: the rule and the condition.
 func (x *Exception) Name() string { return x.Rule + ": " + x.Where.Value }
+
+// place is where the exception stands, as file:line.
+func (x *Exception) place() string { return fmt.Sprintf("%s:%d", x.src.Name, x.Where.Node.Line) }
 
 // Excepted counts what an exception swallowed.
 type Excepted struct {
@@ -109,7 +113,7 @@ func (s *RuleSet) checkExceptions(from int) diag.Problems {
 		d := &yamldoc.Decoder{Src: x.src}
 		if was := slices.IndexFunc(s.Exceptions[:from+i], func(o *Exception) bool { return o.Name() == x.Name() }); was >= 0 {
 			o := s.Exceptions[was]
-			d.Report(x.Where.Node, "where", "the same exception stands at %s:%d already", o.src.Name, o.Where.Node.Line)
+			d.Report(x.Where.Node, "where", "the same exception stands at %s already", o.place())
 		}
 		table := newNameTable()
 		c := &compiled{Rule: &Rule{On: "events"}}

@@ -137,6 +137,54 @@ func TestASilenceIsExplainedByTheClauseThatFailed(t *testing.T) {
 	require.ErrorContains(t, err, "a value for ip is missing")
 }
 
+func TestWhyNotNamesTheExceptionThatKeptTheAlert(t *testing.T) {
+	const exceptions = `
+---
+exceptions:
+  - {rule: stuffing, where: 'ip == "198.51.100.1"', owner: ann@example.com, reason: a load test, expires: 2026-03-02}
+  - {rule: stuffing, where: 'user_name == "b"', owner: bob@example.com, reason: a robot, expires: 2026-03-03}
+  - {rule: stuffing, where: 'user_name == "c"', owner: eve@example.com, reason: over by then, expires: 2026-02-01}
+`
+	group := map[string]string{"ip": "198.51.100.1"}
+	s := study(t, explained+exceptions, burst(12, 0, "fp")...)
+	x, err := s.WhyNot(t.Context(), "stuffing", group, oracleBase.Add(time.Minute))
+	require.NoError(t, err)
+	require.Nil(t, x.Open)
+	require.NotNil(t, x.Swallowed)
+	require.Equal(t, 9, x.Swallowed.Count)
+	require.Equal(t, 9, x.Counted)
+	require.Equal(t, map[string]int{"an exception of bob@example.com": 3}, x.Left)
+	require.Equal(t, []detections.Exempted{
+		{Rule: "stuffing", Where: `user_name == "b"`, Owner: "bob@example.com", Reason: "a robot", Expires: "2026-03-03", Place: "r.yaml:36", Events: 3},
+		{Rule: "stuffing", Where: `ip == "198.51.100.1"`, Owner: "ann@example.com", Reason: "a load test", Expires: "2026-03-02", Place: "r.yaml:35", Alerts: 1},
+	}, x.Exceptions)
+
+	// Without those of the first file nothing is in the way, and nothing is said.
+	x, err = study(t, explained, burst(12, 0, "fp")...).WhyNot(t.Context(), "stuffing", group, oracleBase.Add(time.Minute))
+	require.NoError(t, err)
+	require.NotNil(t, x.Open)
+	require.Empty(t, x.Exceptions)
+}
+
+func TestWhyNotOfARuleOnSignalsSeesTheSignals(t *testing.T) {
+	const wave = `
+---
+id: wave
+title: Wave
+severity: high
+on: signals
+where: rule == "stuffing" && severity == "high"
+window: 1h
+having: count() >= 2
+`
+	s := study(t, explained+wave, burst(12, 0, "fp")...)
+	x, err := s.WhyNot(t.Context(), "wave", nil, oracleBase.Add(time.Hour))
+	require.NoError(t, err)
+	require.Equal(t, 1, x.Counted)
+	require.Len(t, x.Events, 1)
+	require.InDelta(t, 0.5, x.Best.Ratio, 0.01)
+}
+
 func TestWhyNotSaysThatTheAlertWasOpenAfterAll(t *testing.T) {
 	s := study(t, explained, burst(9, 0, "fp")...)
 	x, err := s.WhyNot(t.Context(), "stuffing", map[string]string{"ip": "198.51.100.1"}, oracleBase.Add(time.Minute))

@@ -22,7 +22,7 @@ type fold struct {
 	first   string
 	accs    []accumulator // for each aggregate
 	weights []int
-	seen    [4]map[string]struct{} // entities
+	seen    entitySets
 	publish valueList
 }
 
@@ -65,7 +65,7 @@ func foldOf(c *compiled, entries []entry) entry {
 			e.addTo(acc, i)
 			f.weights[i] += e.weight(i)
 		}
-		e.eachEntity(func(i int, v string) { addEntity(&f.seen, i, v) })
+		e.eachEntity(f.seen.add)
 		if c.Publish != nil {
 			e.addPublished(&f.publish)
 		}
@@ -133,17 +133,6 @@ func (e *entry) eachEntity(visit func(i int, v string)) {
 			visit(i, v)
 		}
 	}
-}
-
-// addEntity adds to a bounded set of entities.
-func addEntity(sets *[4]map[string]struct{}, i int, v string) {
-	if len(sets[i]) >= maxEntities {
-		return
-	}
-	if sets[i] == nil {
-		sets[i] = map[string]struct{}{}
-	}
-	sets[i][v] = struct{}{}
 }
 
 // addPublished adds the values that the entry's events publish.
@@ -226,7 +215,7 @@ func decodeFold(d *decoder, c *compiled) *fold {
 	}
 	for i := range f.seen {
 		for _, v := range d.strings() {
-			addEntity(&f.seen, i, v)
+			f.seen.add(i, v)
 		}
 	}
 	f.publish.decode(d)

@@ -279,10 +279,7 @@ func decodeEpisode(d *decoder, c *compiled) *episode {
 	}
 	for i := range ep.entities {
 		for _, s := range d.strings() {
-			if ep.entities[i] == nil {
-				ep.entities[i] = map[string]struct{}{}
-			}
-			ep.entities[i][s] = struct{}{}
+			ep.entities.add(i, s)
 		}
 	}
 	if d.len() != len(ep.evidence) {

@@ -52,6 +52,7 @@ func linksOf(a *Alert) []link {
 			}
 		}
 	}
+	add(linkFamily, a.Entities.FamilyID...)
 	add(linkFamily, a.Group["details.familyId"])
 	add(linkUser, a.Entities.UserID...)
 	add(linkUser, a.Group["user_id"])

@@ -63,6 +63,12 @@ func TestAlertsOfOneVictimEachFoldOnlyByWhatTheyShare(t *testing.T) {
 		"a token family": {one: true,
 			a: func(a *detections.Alert) { a.Group = map[string]string{"details.familyId": "f1"} },
 			b: func(a *detections.Alert) { a.Group = map[string]string{"details.familyId": "f1"} }},
+		"a token family, by evidence here and by group there": {one: true,
+			a: func(a *detections.Alert) { a.Entities.FamilyID = []string{"f0", "f1"} },
+			b: func(a *detections.Alert) { a.Group = map[string]string{"details.familyId": "f1"} }},
+		"two token families": {
+			a: func(a *detections.Alert) { a.Entities.FamilyID = []string{"f1"} },
+			b: func(a *detections.Alert) { a.Entities.FamilyID = []string{"f2"} }},
 		"a client alone": {
 			a: func(a *detections.Alert) { a.Entities.ClientID = []string{"app"} }, b: func(a *detections.Alert) { a.Entities.ClientID = []string{"app"} }},
 		"an address, in two campaigns": {
@@ -105,6 +111,41 @@ func TestAlertsOfOneVictimEachFoldOnlyByWhatTheyShare(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAlertsOfOneTokenFamilyAreOneIncidentWhateverTheirRulesGroupBy(t *testing.T) {
+	b := newBench(t, `
+id: reuse
+title: Reuse
+severity: low
+campaign: token-theft
+where: type == "ferrt"
+group_by: [user_id]
+---
+id: agents
+title: Agents
+severity: low
+campaign: token-theft
+fold: linked
+where: type == "sertft"
+group_by: [client_id]
+window: 1h
+having: distinct(user_agent) >= 2
+`, detections.Options{Ahead: true})
+	family := func(id string) map[string]any { return map[string]any{"familyId": id} }
+	b.at(0, "type", "ferrt", "ip", "192.0.2.1", "user_id", "auth0|1", "details", family("f1"))
+	b.at(time.Minute, "type", "ferrt", "ip", "192.0.2.2", "user_id", "auth0|2", "details", family("f2"))
+	for i := range 2 {
+		b.at(2*time.Minute, "type", "sertft", "ip", "192.0.2.3", "client_id", "app", "user_agent", string(rune('a'+i)), "details", family("f1"))
+	}
+	var is detections.Incidents
+	for _, c := range b.changes {
+		is.Apply(c)
+	}
+	require.Len(t, is.All(), 2)
+	in := is.All()[0]
+	require.Equal(t, []string{"f1"}, in.Alerts[0].Entities.FamilyID)
+	require.Equal(t, "these 2 alerts belong together because 2 share token family f1", in.Explain())
 }
 
 func TestIncidentsMergeWhenALaterAlertLinksThem(t *testing.T) {

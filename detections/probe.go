@@ -27,6 +27,9 @@ type probe struct {
 	best    *WindowNumbers // the nearest to holding
 	opening *WindowNumbers // the last that held
 	facts   []Fact         // where the machine stood at `to`
+
+	excepted  map[*exception]*Exempted
+	swallowed map[string]Alert // of the group, that exceptions kept from being told, by id
 }
 
 // EventLine is one event in short.
@@ -66,7 +69,8 @@ func newProbe(e *Engine, set *RuleSet, id string, params map[string]any, group m
 		return nil, fmt.Errorf("no rule is called %s", id)
 	}
 	r := e.rules[i]
-	p := &probe{rule: r, group: group, left: map[string]int{}, to: never}
+	p := &probe{rule: r, group: group, left: map[string]int{}, to: never,
+		excepted: map[*exception]*Exempted{}, swallowed: map[string]Alert{}}
 	t := newTranslator(r.params, set.lists, e.eval.row.table)
 	t.signals = r.On == "signals"
 	if r.Where.Given() {
@@ -93,9 +97,9 @@ func newProbe(e *Engine, set *RuleSet, id string, params map[string]any, group m
 // inRange reports whether a time is one that the probe looks at.
 func (p *probe) inRange(t int64) bool { return t >= p.from && t <= p.to }
 
-// see looks at an event before any rule does.
+// see looks at an event, or a signal for a rule on signals, before the rule does.
 func (p *probe) see(e *Engine, ev *logstream.Event, t int64, late bool) {
-	if !p.inRange(t) || p.rule.On == "signals" {
+	if !p.inRange(t) {
 		return
 	}
 	e.eval.row.take(ev)
@@ -107,10 +111,14 @@ func (p *probe) see(e *Engine, ev *logstream.Event, t int64, late bool) {
 	if !ok || !p.of(key) {
 		return
 	}
-	line := EventLine{ID: ev.ID, Date: msTime(t), Type: ev.Type, IP: e.eval.row.text(e.entityAt[0]), UserID: e.eval.row.text(e.entityAt[1])}
+	line := EventLine{ID: ev.ID, Date: msTime(t), Type: ev.Type, IP: e.eval.row.text(e.entityAt[entityIP]), UserID: e.eval.row.text(e.entityAt[entityUser])}
 	line.UserName, _ = ev.LookupString(userNamePath)
 	_, line.Counted = e.admits(p.rule)
-	switch {
+	switch x := e.leavesOut(p.rule, t); {
+	case line.Counted && x != nil:
+		line.Counted, line.Why = false, "an exception of "+x.Owner
+		p.left[line.Why]++
+		p.exempted(x).Events++
 	case line.Counted && late:
 		p.left["it came behind the watermark: counted, and marked late"]++
 		p.entered++

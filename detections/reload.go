@@ -24,7 +24,7 @@ func (e *Engine) SetRules(set *RuleSet, params map[string]map[string]any) error 
 	}
 	var rules []*ruleState
 	table := newNameTable()
-	var entity [4]int
+	var entity [entityKinds]int
 	for i, p := range entityPaths {
 		entity[i] = table.field(p)
 	}

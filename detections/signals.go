@@ -108,6 +108,9 @@ func (e *Engine) hearSignals(r *ruleState, signals []signal, wm int64) {
 		if s.t <= e.heard {
 			behind = wm
 		}
+		if e.probe != nil && e.probe.rule == r {
+			e.probe.see(e, &s.ev, s.t, behind != 0)
+		}
 		e.judge(r, &s.ev, s.t, behind)
 	}
 }

@@ -17,9 +17,9 @@ func (e *Engine) countExceptions(set *RuleSet) {
 	e.stats.Exceptions = counts
 }
 
-// leavesOut reports whether an exception of the rule leaves out the event in the
-// row, which happened at t.
-func (e *Engine) leavesOut(r *ruleState, t int64) bool {
+// leavesOut finds the exception of the rule that leaves out the event in the row,
+// which happened at t; nil if there is none.
+func (e *Engine) leavesOut(r *ruleState, t int64) *exception {
 	for _, x := range r.eventExceptions {
 		if t >= x.ends {
 			continue
@@ -29,11 +29,10 @@ func (e *Engine) leavesOut(r *ruleState, t int64) bool {
 			e.ruleFailed(r.compiled, err)
 		}
 		if holds {
-			e.stats.Exceptions[x.Name()].Events++
-			return true
+			return x
 		}
 	}
-	return false
+	return nil
 }
 
 // swallows finds the exception under which an alert is not told; nil if there is
@@ -94,6 +93,9 @@ func (e *Engine) announce(c Change) {
 		return
 	}
 	x := e.swallows(&c.Alert)
+	if x != nil {
+		e.probe.swallows(&c.Alert, x)
+	}
 	switch {
 	case x == nil && !swallowed:
 		e.opts.OnChange(c)

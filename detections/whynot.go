@@ -25,8 +25,11 @@ type Silence struct {
 	Best    *WindowNumbers    `json:"best"`            // and when it was nearest to holding
 	Facts   []Fact            `json:"facts,omitempty"` // what the group was known by
 	Events  []EventLine       `json:"events"`          // of the group, the first and the latest
-	Future  int64             `json:"future"`          // events of the tenant that were set aside: stamped in the future
-	Params  []ParamInForce    `json:"params"`
+	// Exceptions are those that left out events of the group or swallowed its alerts.
+	Exceptions []Exempted     `json:"exceptions,omitempty"`
+	Swallowed  *Alert         `json:"swallowed,omitempty"` // the alert that an exception kept from being told then
+	Future     int64          `json:"future"`              // events of the tenant that were set aside: stamped in the future
+	Params     []ParamInForce `json:"params"`
 }
 
 // WhyNot runs a rule over the history and says why it had no alert for a group at
@@ -70,6 +73,12 @@ func (s *Study) WhyNot(ctx context.Context, rule string, group map[string]string
 			out.Open = &a
 		}
 	}
+	for _, id := range keys(p.swallowed) {
+		if a := p.swallowed[id]; ref.matches(&a) {
+			out.Swallowed = &a
+		}
+	}
+	out.Exceptions = p.exceptions()
 	out.Counted, out.Left, out.Events = p.entered, p.left, p.events
 	out.Latest, out.Best, out.Facts, out.Future = p.latest, p.best, p.facts, e.Stats().Future
 	return out, nil

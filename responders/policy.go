@@ -90,6 +90,7 @@ type policyEntities struct {
 	UserID   []string `expr:"user_id"`
 	ClientID []string `expr:"client_id"`
 	JA4      []string `expr:"ja4"`
+	FamilyID []string `expr:"family_id"`
 }
 
 type policyIncident struct {

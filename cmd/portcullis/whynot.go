@@ -90,6 +90,8 @@ func printSilence(w io.Writer, x *detections.Silence) error {
 	switch {
 	case x.Open != nil:
 		out.print("There was an alert: %s, opened %s, %d events. portcullis explain %s says why.", x.Open.ID, moment(x.Open.OpenedAt), x.Open.Count, x.Open.ID)
+	case x.Swallowed != nil:
+		out.print("The condition held, and an exception kept the alert from being told.")
 	case x.Counted == 0 && len(x.Left) == 0:
 		out.print("No event of this group came since %s.", moment(x.From))
 	case x.Counted == 0:
@@ -103,6 +105,7 @@ func printSilence(w io.Writer, x *detections.Silence) error {
 	for _, why := range sortedKeys(x.Left) {
 		out.print("  %d: %s", x.Left[why], printable(why))
 	}
+	printExempted(out, x.Exceptions)
 	if x.Future > 0 {
 		out.print("  %d events of the tenant were set aside: stamped in the future", x.Future)
 	}
@@ -129,6 +132,21 @@ func printSilence(w io.Writer, x *detections.Silence) error {
 		}
 	}
 	return out.err
+}
+
+// printExempted names the exceptions that kept a group from being told of.
+func printExempted(out *lines, list []detections.Exempted) {
+	for i, e := range list {
+		if i == 0 {
+			out.print("\nExceptions")
+		}
+		did := fmt.Sprintf("left out %s", plural(e.Events, "event"))
+		if e.Alerts > 0 {
+			did = fmt.Sprintf("swallowed %s", plural(e.Alerts, "alert"))
+		}
+		out.print("  %s  where %s", e.Place, printable(oneLine(e.Where)))
+		out.print("    %s: %s, until %s; %s answers for it", did, printable(oneLine(e.Reason)), e.Expires, printable(e.Owner))
+	}
 }
 
 func printWindow(out *lines, title string, w *detections.WindowNumbers) {
