@@ -13,7 +13,7 @@ type Alert struct {
 	Campaign   string            `json:"campaign"`
 	Group      map[string]string `json:"group"`
 	OpenedAt   time.Time         `json:"opened_at"`
-	UpdatedAt  time.Time         `json:"updated_at"`  // the latest event that kept it open
+	UpdatedAt  time.Time         `json:"updated_at"`  // the latest event that kept it open, or when an exception that ended it was taken away
 	ResolvedAt *time.Time        `json:"resolved_at"` // nil while open
 	Late       bool              `json:"late"`        // opened by events behind the watermark
 	Count      int               `json:"count"`       // events of the episode

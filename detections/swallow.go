@@ -3,6 +3,7 @@ package detections
 import (
 	"slices"
 	"strconv"
+	"time"
 )
 
 // countExceptions keeps the counts of the exceptions that there are.
@@ -130,7 +131,10 @@ func (e *Engine) refilter() {
 			e.opts.OnChange(Change{Resolved, a.endedBy(e.newest)})
 		case x == nil && e.swallowed[a.ID]:
 			delete(e.swallowed, a.ID)
-			e.opts.OnChange(Change{Opened, a})
+			if a.UpdatedAt = a.UpdatedAt.Add(time.Millisecond); a.UpdatedAt.Before(msTime(e.newest)) {
+				a.UpdatedAt = msTime(e.newest)
+			}
+			e.opts.OnChange(Change{Opened, a}) // newer than all that was told of it before
 		}
 	}
 }

@@ -88,7 +88,11 @@ func (r *Responder) handle(ctx context.Context, o offered, now time.Time) error 
 	in = r.incidents.SetResponses(in.ID, c.Alert.ID, responses)
 	r.behind[c.Alert.ID] = asked
 	a := alertOf(in, c.Alert.ID)
-	if err := r.recordAlert(ctx, c.Transition, in.ID, a, now); err != nil {
+	transition := c.Transition
+	if was := alertOf(before, a.ID); was.ResolvedAt != nil && transition == detections.Opened {
+		transition = detections.Updated // it is open again: that it opened is recorded already
+	}
+	if err := r.recordAlert(ctx, transition, in.ID, a, now); err != nil {
 		return err
 	}
 	return r.tell(ctx, in, lines, rose, a)

@@ -47,11 +47,7 @@ Exit codes: 0 clean stop, 1 cannot go on, 2 wrong usage.`,
 			if err != nil {
 				return err
 			}
-			cfg.Warnings.Sort()
-			for _, w := range cfg.Warnings {
-				log.Warn("configuration", "at", w.Head())
-			}
-			sayContent(log, content)
+			sayWarnings(log, cfg, content)
 			d, err := newDaemon(cmd.Context(), cfg, content, log, daemonOptions{})
 			if err != nil {
 				return err
@@ -114,9 +110,18 @@ func (d *daemon) reloadOnSignal(ctx context.Context, hup <-chan os.Signal, file 
 			d.log.Error("not reloaded, everything stays as it was", "err", err)
 			continue
 		}
-		sayContent(d.log, content)
+		sayWarnings(d.log, cfg, content)
 		d.log.Info("reloaded", "rules", len(content.Rules.Rules), "policies", len(content.Policies))
 	}
+}
+
+// sayWarnings tells what is odd in a configuration that is put in place.
+func sayWarnings(log *slog.Logger, cfg *config.Config, content *config.Loaded) {
+	cfg.Warnings.Sort()
+	for _, w := range cfg.Warnings {
+		log.Warn("configuration", "at", w.Head())
+	}
+	sayContent(log, content)
 }
 
 // credentialKey is the key of the configuration that a tenant's secret stands
