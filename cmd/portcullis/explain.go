@@ -117,7 +117,7 @@ func explainKept(ctx context.Context, j *journal.Journal, s *detections.Study, r
 
 func printExplanation(w io.Writer, x *detections.Explanation) error {
 	a := &x.Alert
-	out := &lines{w: w}
+	out := newLines(w)
 	out.print("%s  %s", a.ID, printable(x.Title))
 	out.print("%s, %s of %s, %d events", a.Severity, a.Rule, groupText(a.Group), a.Count)
 	end := "is open"
@@ -159,9 +159,7 @@ func printExplanation(w io.Writer, x *detections.Explanation) error {
 		}
 	}
 	out.print("\nEvents")
-	for _, l := range x.Events {
-		out.print("  %s", eventText(l))
-	}
+	out.table(eventTable(w, x.Events))
 	if x.More > 0 {
 		out.print("  and %d more", x.More)
 	}
@@ -169,18 +167,6 @@ func printExplanation(w io.Writer, x *detections.Explanation) error {
 		out.print("\nWhat to do: %s", printable(oneLine(x.Advice)))
 	}
 	return out.err
-}
-
-// lines prints until the first error.
-type lines struct {
-	w   io.Writer
-	err error
-}
-
-func (l *lines) print(format string, args ...any) {
-	if l.err == nil {
-		_, l.err = fmt.Fprintf(l.w, format+"\n", args...)
-	}
 }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

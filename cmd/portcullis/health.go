@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -73,6 +72,9 @@ answer, 2 wrong usage.`,
 // journal again.
 const askTimeout = 80 * time.Second
 
+// maxAnswer bounds what is read of an answer: a wave may have thousands of alerts.
+const maxAnswer = 256 << 20
+
 // askDaemon reads what the running daemon answers to a GET.
 func askDaemon(ctx context.Context, cfg *config.Config, path string, into any) error {
 	return callDaemon(ctx, cfg, http.MethodGet, path, nil, into)
@@ -119,7 +121,7 @@ func callDaemon(ctx context.Context, cfg *config.Config, method, path string, bo
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
 		return fmt.Errorf("ask the daemon at %s: %s: %s", cfg.HTTP.Listen, resp.Status, strings.TrimSpace(string(body)))
 	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(into); err != nil {
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(into); err != nil {
 		return fmt.Errorf("read the daemon's answer: %w", err)
 	}
 	return nil
@@ -127,10 +129,8 @@ func callDaemon(ctx context.Context, cfg *config.Config, method, path string, bo
 
 func printHealth(std stdio, output string, all []tenantHealth) error {
 	clear := true
-	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
-	if output == "table" {
-		fmt.Fprintln(w, "TENANT\tSOURCE\tVERDICT\tSINCE\tLAST EVENT\tLAG\tEVENTS/MIN\tUSUAL\tWHY")
-	}
+	t := newTable(std.out, column{"TENANT", cutting}, column{head: "SOURCE"}, column{head: "VERDICT"}, column{"SINCE", spare}, column{"LAST EVENT", spare},
+		column{head: "LAG"}, column{"EVENTS/MIN", spare}, column{"USUAL", spare}, column{"WHY", cutting})
 	for _, h := range all {
 		clear = clear && h.Verdict == logstream.Clear
 		if output == "json" {
@@ -144,12 +144,14 @@ func printHealth(std stdio, output string, all []tenantHealth) error {
 			if s.Note != "" {
 				why = append(why, s.Note)
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%.0f\t%.0f\t%s\n", h.Tenant, s.Source, s.Verdict, moment(s.Since), moment(s.LastEvent),
-				time.Duration(s.LagSeconds*float64(time.Second)).Round(time.Second), s.PerMinute, s.Usual, printable(strings.Join(why, "; ")))
+			t.row(h.Tenant, s.Source, string(s.Verdict), moment(s.Since), moment(s.LastEvent), time.Duration(s.LagSeconds*float64(time.Second)).Round(time.Second).String(),
+				fmt.Sprintf("%.0f", s.PerMinute), fmt.Sprintf("%.0f", s.Usual), printable(strings.Join(why, "; ")))
 		}
 	}
-	if err := w.Flush(); err != nil {
-		return err
+	if output == "table" {
+		if err := t.print(); err != nil {
+			return err
+		}
 	}
 	if !clear {
 		return failed()

@@ -9,8 +9,8 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -265,23 +265,24 @@ func (r *replayer) print(ctx context.Context, std stdio) error {
 		}
 		return r.printResponses(ctx, std, alerts)
 	}
-	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
+	t := newTable(std.out, column{head: "OPENED"}, column{"SEVERITY", spare}, column{"RULE", cutting}, column{"GROUP", cutting},
+		column{head: "EVENTS"}, column{"RESOLVED", spare}, column{"WOULD DO", cutting})
 	several := len(r.engines) > 1 // whose alert it is must show then
 	if several {
-		fmt.Fprint(w, "TENANT\t")
+		t.columns = slices.Insert(t.columns, 0, column{"TENANT", cutting})
 	}
-	fmt.Fprintln(w, "OPENED\tSEVERITY\tRULE\tGROUP\tEVENTS\tRESOLVED\tWOULD DO")
 	for _, a := range alerts {
 		resolved := "open"
 		if a.ResolvedAt != nil {
 			resolved = a.ResolvedAt.Format("15:04:05")
 		}
+		cells := []string{moment(a.OpenedAt), string(a.Severity), a.Rule, groupOf(a), strconv.Itoa(a.Count), resolved, wouldDo(a)}
 		if several {
-			fmt.Fprintf(w, "%s\t", cmp.Or(printable(a.Tenant), "-"))
+			cells = slices.Insert(cells, 0, cmp.Or(printable(a.Tenant), "-"))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", a.OpenedAt.Format("2006-01-02 15:04:05"), a.Severity, a.Rule, groupOf(a), a.Count, resolved, wouldDo(a))
+		t.row(cells...)
 	}
-	if err := w.Flush(); err != nil {
+	if err := t.print(); err != nil {
 		return err
 	}
 	return r.printResponses(ctx, std, alerts)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"text/tabwriter"
 
 	"portcullis/config"
 	"portcullis/detections"
@@ -36,10 +35,7 @@ func (r *replayer) printDifference(_ context.Context, std stdio) error {
 	}
 	differences := detections.Differences(before, after)
 	counts := map[detections.DifferenceKind]int{}
-	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
-	if r.flags.output == "table" {
-		fmt.Fprintln(w, "CHANGE\tOPENED\tSEVERITY\tRULE\tGROUP\tEVENTS")
-	}
+	t := newTable(std.out, column{head: "CHANGE"}, column{head: "OPENED"}, column{"SEVERITY", spare}, column{"RULE", cutting}, column{"GROUP", cutting}, column{head: "EVENTS"})
 	for _, d := range differences {
 		counts[d.Change]++
 		if r.flags.output == "json" {
@@ -56,12 +52,15 @@ func (r *replayer) printDifference(_ context.Context, std stdio) error {
 			b = a
 		}
 		const stamp = "2006-01-02 15:04:05"
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", d.Change, fromTo(a.OpenedAt.Format(stamp), b.OpenedAt.Format(stamp)),
+		t.row(string(d.Change), fromTo(a.OpenedAt.Format(stamp), b.OpenedAt.Format(stamp)),
 			fromTo(a.Severity, b.Severity), a.Rule, groupOf(*a), fromTo(a.Count, b.Count))
 	}
 	fmt.Fprintf(std.err, "against %s: %d new, %d gone, %d moved\n", plural(len(before), "alert"),
 		counts[detections.AlertNew], counts[detections.AlertGone], counts[detections.AlertMoved])
-	return w.Flush()
+	if r.flags.output == "json" {
+		return nil
+	}
+	return t.print()
 }
 
 func fromTo[T comparable](a, b T) string {

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -13,20 +12,8 @@ import (
 )
 
 func newRules(std stdio) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "rules",
-		Short:   "List and show rules, and turn Sigma into native ones",
-		Example: "  portcullis rules list\n  portcullis rules import sigma/ --out rules/",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return unknownCommand(cmd, args[0])
-			}
-			if err := cmd.Help(); err != nil {
-				return err
-			}
-			return &exitError{code: exitUsage}
-		},
-	}
+	cmd := newGroup("rules", "List and show rules, and turn Sigma into native ones",
+		"  portcullis rules list\n  portcullis rules import sigma/ --out rules/")
 	cmd.AddCommand(newRulesList(std), newRulesShow(std), newRulesImport(std))
 	return cmd
 }
@@ -55,13 +42,13 @@ func newRulesList(std stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			table := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+			table := newTable(std.out, column{}, column{}, column{}, column{fit: cutting})
 			for _, r := range content.Rules.Rules {
 				if output == "json" {
 					err = printJSON(std.out, map[string]any{"id": r.ID, "title": r.Title, "kind": r.Kind(), "severity": r.Severity, "file": r.File(), "disabled": []string{},
 						"log_types": content.Rules.LogTypes(r), "stream_categories": content.Rules.StreamCategories(r)})
 				} else {
-					_, err = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.ID, r.Severity, r.Kind(), r.Title)
+					table.row(r.ID, string(r.Severity), string(r.Kind()), printable(r.Title))
 				}
 				if err != nil {
 					return err
@@ -74,13 +61,13 @@ func newRulesList(std stdio) *cobra.Command {
 				if output == "json" {
 					err = printJSON(std.out, importedJSON(d))
 				} else {
-					_, err = fmt.Fprintf(table, "%s\tdisabled\t%s\t%s\n", d.ID, d.Disabled[0].Code, d.Title)
+					table.row(d.ID, "disabled", d.Disabled[0].Code, printable(d.Title))
 				}
 				if err != nil {
 					return err
 				}
 			}
-			return table.Flush()
+			return table.print()
 		},
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", "", "the daemon's `file`")

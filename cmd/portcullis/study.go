@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/url"
 	"os"
@@ -261,14 +262,18 @@ func cut(text string, most int) string {
 	return text
 }
 
-// eventText writes an event in one line.
-func eventText(l detections.EventLine) string {
-	who := cmp.Or(l.UserName, l.UserID, "-")
-	text := fmt.Sprintf("%s  %-6s %-15s %s", moment(l.Date), l.Type, cmp.Or(l.IP, "-"), who)
-	if !l.Counted {
-		text += "   left out: " + l.Why
+// eventTable lists events, one a line.
+func eventTable(w io.Writer, events []detections.EventLine) *table {
+	t := newTable(w, column{}, column{}, column{fit: cutting}, column{fit: cutting}, column{fit: cutting})
+	t.indent = "  "
+	for _, l := range events {
+		why := ""
+		if !l.Counted {
+			why = "left out: " + printable(oneLine(l.Why))
+		}
+		t.row(moment(l.Date), printable(l.Type), printable(cmp.Or(l.IP, "-")), printable(cmp.Or(l.UserName, l.UserID, "-")), why)
 	}
-	return printable(text)
+	return t
 }
 
 // groupText writes a group.

@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"gopkg.in/yaml.v3"
@@ -143,11 +142,18 @@ func writePatch(std stdio, f studyFlags, patch map[string]map[string]any, file s
 	return nil
 }
 
-// chartWidth is how many characters the longest bar takes.
-const chartWidth = 24
+// chartWidth is how many characters the longest bar takes, and mostChart where a
+// terminal has room for more; beside it stand numbers of some numbersWidth.
+const (
+	chartWidth   = 24
+	mostChart    = 80
+	numbersWidth = 50
+)
+
+func barRoom(terminal int) int { return min(max(chartWidth, terminal-numbersWidth), mostChart) }
 
 func printTuning(std stdio, t *detections.Tuning) error {
-	out := &lines{w: std.out}
+	out := newLines(std.out)
 	out.print("%s, parameter %s: %s", t.Rule, t.Param, t.Doc)
 	out.print("%.1f days of events, at most %s alerts a week", t.Days, shown(t.Budget))
 	if t.Days < 1 {
@@ -160,8 +166,9 @@ func printTuning(std stdio, t *detections.Tuning) error {
 	for _, x := range t.Trials {
 		most = max(most, x.PerWeek)
 	}
-	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "\n \tVALUE\tALERTS\tA WEEK\tUSERS\tADDRESSES\t")
+	out.print("")
+	table := newTable(std.out, column{}, column{head: "VALUE"}, column{head: "ALERTS"}, column{head: "A WEEK"}, column{head: "USERS"}, column{head: "ADDRESSES"}, column{})
+	width := barRoom(table.width)
 	for _, x := range t.Trials {
 		mark := " "
 		switch {
@@ -170,12 +177,10 @@ func printTuning(std stdio, t *detections.Tuning) error {
 		case x.Value == t.InForce:
 			mark = "="
 		}
-		bar := strings.Repeat("█", int(x.PerWeek/most*chartWidth+0.5))
-		fmt.Fprintf(w, "%s\t%s\t%d\t%.1f\t%d\t%d\t%s\n", mark, shown(x.Value), x.Alerts, x.PerWeek, x.Users, x.Addresses, bar)
+		bar := strings.Repeat("█", int(x.PerWeek/most*float64(width)+0.5))
+		table.row(mark, shown(x.Value), strconv.Itoa(x.Alerts), fmt.Sprintf("%.1f", x.PerWeek), strconv.Itoa(x.Users), strconv.Itoa(x.Addresses), bar)
 	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
+	out.table(table)
 	switch {
 	case t.Choice == nil:
 		out.print("\nNo value that was tried keeps the budget.")

@@ -85,7 +85,7 @@ func whyNot(ctx context.Context, std stdio, f studyFlags, rule string, group map
 }
 
 func printSilence(w io.Writer, x *detections.Silence) error {
-	out := &lines{w: w}
+	out := newLines(w)
 	out.print("%s of %s at %s", x.Rule, groupText(x.Group), moment(x.At))
 	switch {
 	case x.Open != nil:
@@ -127,9 +127,7 @@ func printSilence(w io.Writer, x *detections.Silence) error {
 	}
 	if len(x.Events) > 0 {
 		out.print("\nEvents of the group")
-		for _, l := range x.Events {
-			out.print("  %s", eventText(l))
-		}
+		out.table(eventTable(w, x.Events))
 	}
 	return out.err
 }
