@@ -15,10 +15,9 @@ import (
 )
 
 func newAlerts(std stdio) *cobra.Command {
-	cmd := newGroup("alerts", "Show the alerts that the daemon's store holds",
-		"  portcullis alerts list --config portcullis.yaml --open\n  portcullis alerts show al_3f2c --config portcullis.yaml")
-	cmd.AddCommand(newAlertsList(std), newAlertsShow(std))
-	return cmd
+	return parent("alerts", "Show the alerts that the daemon's store holds",
+		"  portcullis alerts list --config portcullis.yaml --open\n  portcullis alerts show al_3f2c --config portcullis.yaml",
+		newAlertsList(std), newAlertsShow(std))
 }
 
 func newAlertsList(std stdio) *cobra.Command {

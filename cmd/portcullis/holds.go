@@ -18,7 +18,7 @@ import (
 
 // parent is a command that only groups others.
 func parent(use, short, example string, children ...*cobra.Command) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Example: example, Args: cobra.ArbitraryArgs}
+	cmd := &cobra.Command{Use: use, Short: short, Example: example, Args: cobra.ArbitraryArgs, SuggestionsMinimumDistance: 2}
 	cmd.AddCommand(children...)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		if len(args) > 0 {

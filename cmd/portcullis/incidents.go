@@ -15,23 +15,9 @@ import (
 )
 
 func newIncidents(std stdio) *cobra.Command {
-	cmd := newGroup("incidents", "Show the incidents that the daemon's store holds",
-		"  portcullis incidents list --config portcullis.yaml\n  portcullis incidents show in_3f2c --config portcullis.yaml")
-	cmd.AddCommand(newIncidentsList(std), newIncidentsShow(std))
-	return cmd
-}
-
-// newGroup is a command that only has others.
-func newGroup(name, short, example string) *cobra.Command {
-	return &cobra.Command{Use: name, Short: short, Example: example, SuggestionsMinimumDistance: 2, RunE: func(cmd *cobra.Command, args []string) error {
-		if len(args) > 0 {
-			return unknownCommand(cmd, args[0])
-		}
-		if err := cmd.Help(); err != nil {
-			return err
-		}
-		return &exitError{code: exitUsage}
-	}}
+	return parent("incidents", "Show the incidents that the daemon's store holds",
+		"  portcullis incidents list --config portcullis.yaml\n  portcullis incidents show in_3f2c --config portcullis.yaml",
+		newIncidentsList(std), newIncidentsShow(std))
 }
 
 func newIncidentsList(std stdio) *cobra.Command {

@@ -12,10 +12,9 @@ import (
 )
 
 func newRules(std stdio) *cobra.Command {
-	cmd := newGroup("rules", "List and show rules, and turn Sigma into native ones",
-		"  portcullis rules list\n  portcullis rules import sigma/ --out rules/")
-	cmd.AddCommand(newRulesList(std), newRulesShow(std), newRulesImport(std))
-	return cmd
+	return parent("rules", "List and show rules, and turn Sigma into native ones",
+		"  portcullis rules list\n  portcullis rules import sigma/ --out rules/",
+		newRulesList(std), newRulesShow(std), newRulesImport(std))
 }
 
 // loadedRules is what a configuration, or the shipped content, loads.
