@@ -372,6 +372,29 @@ steps:
 	}
 }
 
+// What looks ahead stops before an event that is far ahead. The watermark may pass
+// that before another event comes.
+func TestTheWatermarkMayOvertakeWhatLooksAhead(t *testing.T) {
+	now := oracleBase
+	b := newBench(t, burstRule, detections.Options{Ahead: true, Now: func() time.Time { return now }})
+	n := 0
+	send := func(offset time.Duration) {
+		n++
+		b.at(offset, "log_id", "900"+oracleBase.Add(offset).Format("20060102150405")+fmt.Sprintf("000%036d", n))
+	}
+	for i := range 6 {
+		send(5*time.Hour + time.Duration(3*i)*time.Minute)
+	}
+	for i := range 4 {
+		send(time.Duration(i) * time.Second)
+	}
+	now = oracleBase.Add(5*time.Hour + 13*time.Minute)
+	b.clock(5*time.Hour + 13*time.Minute)
+	require.Empty(t, b.take())
+	send(5*time.Hour + 15*time.Minute + time.Second)
+	require.Equal(t, []string{"opened burst 5"}, b.take())
+}
+
 func TestEventsWithoutATimeCountAndMoveNothing(t *testing.T) {
 	b := newBench(t, burstRule, detections.Options{Ahead: true})
 	b.at(0, "date", nil)

@@ -184,6 +184,9 @@ func (e *Engine) step(w *watch, wm int64) {
 		e.emit(w, at.ep)
 	})
 	at := m.pos()
+	if w.ahead != nil && w.ahead.pos().hi < at.hi {
+		w.ahead = nil // the watermark passed where it had stopped, before what was far ahead then
+	}
 	if at.ep != nil && w.ahead == nil {
 		e.tell(w, at)
 	}
