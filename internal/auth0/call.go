@@ -94,6 +94,25 @@ func (c *Client) refuse(call call, err error) error {
 	return &callError{domain: c.domain, doing: call.doing, method: call.method, path: call.path, kind: ErrInvalid, err: err}
 }
 
+// change makes a write, unless wrong says what is the matter with what it is to carry. op names it in the tenant's log.
+func (c *Client) change(ctx context.Context, call call, op string, wrong error, send func(context.Context, option.RequestOption) error) ([]byte, error) {
+	if wrong == nil {
+		wrong = checkOp(op)
+	}
+	if wrong != nil {
+		return nil, c.refuse(call, wrong)
+	}
+	return c.do(ctx, call, func(ctx context.Context) error { return send(ctx, correlation(op)) })
+}
+
+// gone is for deletions: what is not there need not be deleted.
+func gone(err error) error {
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
 func correlation(op string) option.RequestOption {
 	h := http.Header{}
 	h.Set("X-Correlation-ID", op)

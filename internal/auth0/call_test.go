@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -45,7 +46,7 @@ func TestWhatAnErrorAnswerBecomes(t *testing.T) {
 			calls := everyCall(c)
 			for _, name := range writes() {
 				err := calls[name](t.Context())
-				if test.status == 404 && name == "DeleteNetworkACL" {
+				if test.status == 404 && slices.Contains(goneIsDone(), name) {
 					require.NoError(t, err)
 					delete(calls, name)
 					continue
@@ -151,7 +152,8 @@ func TestA429IsWaitedFor(t *testing.T) {
 }
 
 func TestWaitingEndsWithTheContext(t *testing.T) {
-	for name := range everyCall(nil) {
+	// One of each way to make a call: a single one, pages by number, pages by cursor, writes.
+	for _, name := range []string{"BotDetection", "NetworkACLs", "Actions", "SearchUsers", "Sessions", "PatchBotDetection", "UpdateUser"} {
 		t.Run(name, func(t *testing.T) {
 			var seen atomic.Int32
 			f := newFakeTenant(t, failing(9, 429, map[string]string{"Retry-After": "30"}, &seen))
@@ -249,7 +251,7 @@ func TestOperationIDsTravelAndAreChecked(t *testing.T) {
 		if r.method == "GET" {
 			require.Empty(t, r.header.Get("X-Correlation-Id"))
 		} else {
-			require.Regexp(t, `^op-[1-8]$`, r.header.Get("X-Correlation-Id"))
+			require.Regexp(t, `^op-[1-8u]$`, r.header.Get("X-Correlation-Id"))
 		}
 	}
 	sent := len(f.requests("/"))

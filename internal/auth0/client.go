@@ -27,8 +27,8 @@ import (
 type Config struct {
 	// Domain is the canonical domain, such as acme.eu.auth0.com, also where the tenant has a custom domain.
 	Domain string
-	// CustomDomain is the domain that the tenant's users see, if it has one. Requests go to Domain all the same:
-	// it always answers, whatever happens to a certificate or a proxy.
+	// CustomDomain is the domain that the tenant's users see, if it has one. Links in tickets and mails lead to it. Requests
+	// to the Management API go to Domain all the same: it always answers, whatever happens to a certificate or a proxy.
 	CustomDomain string
 	// BaseURL is where a simulated tenant listens, such as http://127.0.0.1:9000; https://Domain if empty.
 	BaseURL string
@@ -63,16 +63,20 @@ const (
 
 // Client talks to one tenant. Its methods may be called from several goroutines.
 type Client struct {
-	domain   string
-	base     string
-	logger   *slog.Logger
-	readOnly atomic.Bool
-	secrets  *secrets
-	tokens   *tokens
-	quota    *quota
-	api      *client.Management
-	raw      *http.Client
-	backoff  time.Duration // before the first repetition of a GET; doubles with each
+	domain       string
+	customDomain string // empty if there is none
+	base         string
+	publicBase   string // where the tenant's users are served
+	logger       *slog.Logger
+	readOnly     atomic.Bool
+	secrets      *secrets
+	tokens       *tokens
+	quota        *quota
+	api          *client.Management
+	raw          *http.Client
+	public       *http.Client // without a token and outside the Management API's quota
+	mails        mailLimit
+	backoff      time.Duration // before the first repetition of a GET; doubles with each
 }
 
 // New returns a client. It checks cfg and reaches for no network: see Check.
@@ -95,11 +99,17 @@ func New(cfg Config, opts Options) (*Client, error) {
 		base = origin(u)
 	}
 	c := &Client{
-		domain:  cfg.Domain,
-		base:    base,
-		logger:  opts.Logger.With("tenant_domain", cfg.Domain),
-		secrets: newSecrets(cfg.ClientSecret),
-		backoff: 500 * time.Millisecond,
+		domain:       cfg.Domain,
+		customDomain: strings.ToLower(cfg.CustomDomain),
+		base:         base,
+		publicBase:   base,
+		logger:       opts.Logger.With("tenant_domain", cfg.Domain),
+		secrets:      newSecrets(cfg.ClientSecret),
+		backoff:      500 * time.Millisecond,
+	}
+	// The domain that serves the request is the one in the mail. A simulated tenant tells it by the Host header.
+	if c.customDomain != "" && cfg.BaseURL == "" {
+		c.publicBase = "https://" + c.customDomain
 	}
 	c.readOnly.Store(opts.ReadOnly)
 	if err := c.build(cfg, opts); err != nil {
@@ -132,6 +142,8 @@ func (c *Client) build(cfg Config, opts Options) error {
 	)
 	// Raw callers look at the status themselves: fail-fast is there for the SDK, which would sleep on it.
 	c.raw = withoutRedirects(&guard{readOnly: &c.readOnly, next: shared})
+	c.public = withoutRedirects(&guard{readOnly: &c.readOnly,
+		next: &failFast{next: &anonymous{next: network, userAgent: userAgent(opts.Instance)}, secrets: c.secrets}})
 	return nil
 }
 

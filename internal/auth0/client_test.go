@@ -116,8 +116,10 @@ func replyWell(w http.ResponseWriter, r *http.Request) {
 		reply(w, 200, `{"network_acls":[],"total":0}`)
 	case strings.Contains(r.URL.Path, "/actions/"):
 		reply(w, 200, `{"actions":[],"bindings":[],"triggers":[],"total":0}`)
-	default:
+	case strings.Contains(r.URL.Path, "bot-detection"):
 		reply(w, 200, botDetectionBody)
+	default:
+		replyOfUsers(w, r)
 	}
 }
 
@@ -132,7 +134,7 @@ func testDraft() ActionDraft {
 
 // everyCall has each method that reaches the API, by its name, but LogStreams: its answer is a bare list.
 func everyCall(c *Client) map[string]func(context.Context) error {
-	return map[string]func(context.Context) error{
+	calls := map[string]func(context.Context) error{
 		"BotDetection": func(ctx context.Context) error { _, err := c.BotDetection(ctx); return err },
 		"PatchBotDetection": func(ctx context.Context) error {
 			_, err := c.PatchBotDetection(ctx, map[string]any{"bot_detection_level": "high"}, "op-1")
@@ -151,10 +153,32 @@ func everyCall(c *Client) map[string]func(context.Context) error {
 		"DeployAction":     func(ctx context.Context) error { return c.DeployAction(ctx, "a1", "op-7") },
 		"SetBindings":      func(ctx context.Context) error { return c.SetBindings(ctx, "post-login", nil, "op-8") },
 	}
+	for name, call := range userReads(c) {
+		calls[name] = call
+	}
+	for _, w := range userWrites(c) {
+		calls[w.name] = w.call
+	}
+	return calls
 }
 
 func writes() []string {
-	return []string{"PatchBotDetection", "CreateNetworkACL", "UpdateNetworkACL", "DeleteNetworkACL", "CreateAction", "UpdateAction", "DeployAction", "SetBindings"}
+	names := []string{"PatchBotDetection", "CreateNetworkACL", "UpdateNetworkACL", "DeleteNetworkACL", "CreateAction", "UpdateAction", "DeployAction", "SetBindings"}
+	for _, w := range userWrites(nil) {
+		names = append(names, w.name)
+	}
+	return names
+}
+
+// goneIsDone are the deletions to which a 404 is no error.
+func goneIsDone() []string {
+	names := []string{"DeleteNetworkACL"}
+	for _, w := range userWrites(nil) {
+		if w.goneIsDone {
+			names = append(names, w.name)
+		}
+	}
+	return names
 }
 
 func TestInObserveModeOnlyReadsReachTheTenant(t *testing.T) {

@@ -116,7 +116,7 @@ func TestAnUnreachableTenantIsNamed(t *testing.T) {
 func TestARevokedTokenIsReplacedOnce(t *testing.T) {
 	for _, name := range append(writes(), "BotDetection") {
 		t.Run(name, func(t *testing.T) {
-			f := newFakeTenant(t, replies(200, botDetectionBody))
+			f := newFakeTenant(t, replyWell)
 			c := newClient(t, f, Options{})
 			require.NoError(t, c.Check(t.Context()))
 			f.mu.Lock()

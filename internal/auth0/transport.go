@@ -1,13 +1,13 @@
 package auth0
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -57,8 +57,9 @@ func answerOf(ctx context.Context) *answer {
 // maxAnswer bounds an answer of the API, in bytes.
 const maxAnswer = 8 << 20
 
-// failFast makes an error of every answer but 2xx, because the SDK would sleep through 408, 429 and 5xx, and keeps the raw
-// body of the others, because the SDK gives it out only as it decoded it.
+// failFast makes an error of every answer but 2xx, because the SDK would sleep through 408, 429 and 5xx. It keeps the raw
+// body of the others, because the SDK gives it out only as it decoded it, and gives the SDK an empty object instead: nobody
+// asks for what it makes of an answer, and some of its lists panic on null.
 type failFast struct {
 	next    http.RoundTripper
 	secrets *secrets
@@ -83,7 +84,7 @@ func (f *failFast) RoundTrip(req *http.Request) (*http.Response, error) {
 	if a := answerOf(req.Context()); a != nil {
 		a.status, a.body = resp.StatusCode, body
 	}
-	resp.Body = io.NopCloser(bytes.NewReader(body))
+	resp.Body = io.NopCloser(strings.NewReader("{}"))
 	return resp, nil
 }
 
