@@ -42,9 +42,9 @@ crash:
 	PORTCULLIS_CRASH_KILLS=$(CRASH_KILLS) PORTCULLIS_CRASH_EVENTS=$(CRASH_EVENTS) \
 		go test -count 1 -timeout 30m -v -run '^TestADaemonKilledAtAnyInstant' ./cmd/portcullis
 
-# The tests that run for minutes: a million events in a second, a year of events.
+# The tests that run for minutes: a million events in a second, a year of events, 150,000 histories of a field.
 long:
-	PORTCULLIS_LONG=1 go test -count 1 -timeout 30m ./detections/...
+	PORTCULLIS_LONG=1 go test -count 1 -timeout 30m ./detections/... ./responders/hold
 
 bench:
 	go run ./bench

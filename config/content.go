@@ -17,8 +17,7 @@ import (
 	"portcullis/internal/diag"
 	"portcullis/internal/yamldoc"
 	"portcullis/responders"
-	"portcullis/responders/control"
-	"portcullis/responders/control/botdetection"
+	"portcullis/responders/control/all"
 	"portcullis/responders/control/networkacl"
 )
 
@@ -28,8 +27,8 @@ type Loaded struct {
 	Warnings diag.Problems // exceptions that are over, or for no rule
 	Lists    detections.Lists
 	Policies []*responders.Policy
-	Levels   map[string]map[string]string // of bot detection
-	Sigma    []sigma.Document             // the Sigma documents among the rules, with what is disabled and why
+	Levels   all.Levels       // of the controls over fields
+	Sigma    []sigma.Document // the Sigma documents among the rules, with what is disabled and why
 }
 
 // LoadContent reads the rules, lists and policies that c names, and checks the
@@ -73,7 +72,7 @@ func LoadContent(c *Config, extraRules ...string) (*Loaded, error) {
 	out.Rules = kept
 	problems = append(problems, c.checkRetention(kept)...)
 
-	out.Levels, err = control.ReadLevels(catalog.FS, "controls", botdetection.Name, botdetection.Orders)
+	out.Levels, err = all.ReadLevels(catalog.FS, "controls")
 	if err != nil {
 		return nil, err
 	}
@@ -135,10 +134,11 @@ func (c *Config) lists() (detections.Lists, error) {
 
 // Checkers are the controls as far as files can be checked against them.
 func (l *Loaded) Checkers() map[string]responders.Checker {
-	return map[string]responders.Checker{
-		botdetection.Name: &control.Fields{Name: botdetection.Name, Orders: botdetection.Orders, Levels: l.Levels},
-		networkacl.Name:   networkacl.New(nil, nil, nil, "", nil),
+	out := map[string]responders.Checker{networkacl.Name: networkacl.New(nil, nil, nil, "", nil)}
+	for name, c := range all.New(nil, l.Levels, nil, nil) {
+		out[name] = c
 	}
+	return out
 }
 
 // merge adds an error's problems to those so far; an error of another kind is

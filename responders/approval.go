@@ -45,7 +45,7 @@ func (r *Responder) approve(ctx context.Context, h *hold.Hold, o Order, now time
 		return "", refuseOrder("the tenant's mode is observe: nothing is ever written")
 	}
 	if h.Subject != "" {
-		if _, err := tenant.NeverTouch.Address(h.Subject); err != nil {
+		if _, err := tenant.subject(r.checkers[h.Control], h.Subject); err != nil {
 			return "", refuseOrder("%w", err)
 		}
 	}

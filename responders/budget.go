@@ -28,9 +28,12 @@ var DefaultBudgets = map[string]Budget{
 	KindSettingChange:   {Hour: 30, Day: 200},
 }
 
+// networkACL is the control whose entries have a budget of their own.
+const networkACL = "network-acl"
+
 // kindOf is the budget that a hold counts against.
 func kindOf(h *hold.Hold) string {
-	if h.Subject != "" {
+	if h.Control == networkACL {
 		return KindNetworkACLEntry
 	}
 	return KindSettingChange

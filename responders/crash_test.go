@@ -110,12 +110,12 @@ func TestACrashAnywhereInAnAttacksLifeEndsTheSame(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, j.Close()) })
 	stores := map[string]Store{}
-	for _, name := range []string{"holds", "incidents", "budgets", "controls"} {
+	for _, name := range []string{"holds", "incidents", "budgets", "controls", "lines"} {
 		kv, err := j.KV(t.Context(), name)
 		require.NoError(t, err)
 		stores[name] = kv
 	}
-	memory := map[string]Store{"holds": memStore{}, "incidents": memStore{}, "budgets": memStore{}, "controls": memStore{}}
+	memory := map[string]Store{"holds": memStore{}, "incidents": memStore{}, "budgets": memStore{}, "controls": memStore{}, "lines": memStore{}}
 	humans := []map[string]any{ // one who raises and one who lowers
 		{"challenge_password_policy": "always", "allowlist": []any{"192.0.2.9"}},
 		{"bot_detection_level": "low"},
@@ -171,6 +171,7 @@ func playLife(t *testing.T, stores map[string]Store, cut int, late bool, human m
 		if scene.change != nil {
 			w.r.Offer(*scene.change)
 		}
+		w.hear()
 		err := w.r.step(w.ctx)
 		if !w.fuse.blown {
 			require.NoError(t, err, name)
@@ -179,6 +180,8 @@ func playLife(t *testing.T, stores map[string]Store, cut int, late bool, human m
 		if !crashed {
 			crashed = true
 			require.NoError(t, w.boot(-1), name)
+			clear(w.heard) // the journal has them all again
+			w.hear()
 			for _, past := range life[:i+1] {
 				if past.change != nil {
 					w.r.Offer(*past.change)
@@ -192,15 +195,24 @@ func playLife(t *testing.T, stores map[string]Store, cut int, late bool, human m
 	for _, h := range w.r.holds {
 		require.True(t, h.State.Ended(), "%s: hold on %s is %s", name, h.Control, h.State)
 	}
-	left, err := stores["controls"].All(context.Background())
-	require.NoError(t, err)
-	require.Empty(t, left, name)
 	for _, in := range w.r.incidents.All() {
 		require.Equal(t, StateClosed, w.r.told[in.ID], name)
 	}
 	require.Len(t, w.r.incidents.All(), 1, name)
 	for _, line := range w.lines {
 		require.Equal(t, 1, w.told(line), "%s: %q is told once", name, line)
+	}
+	w.now = start.Add(32 * 24 * time.Hour)
+	if err := w.r.step(w.ctx); err != nil {
+		require.True(t, w.fuse.blown, "%s: %v", name, err)
+		crashed = true
+		require.NoError(t, w.boot(-1), name)
+		require.NoError(t, w.r.step(w.ctx), name)
+	}
+	for _, store := range []string{"controls", "lines"} {
+		left, err := w.stores[store].All(context.Background())
+		require.NoError(t, err)
+		require.Empty(t, left, name)
 	}
 	return crashed
 }

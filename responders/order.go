@@ -212,7 +212,11 @@ func (r *Responder) release(h *hold.Hold, o Order, now time.Time) (string, error
 		return "", refuseOrder("%s is over already: %s", h.ID, h.State)
 	case h.State == hold.AwaitingApproval:
 		return "", refuseOrder("%s was not begun: deny it instead", h.ID)
-	case h.State == hold.Releasing:
+	case h.Letting() && h.Asks != "" && h.Let == "":
+		h.Let = o.Actor
+		r.look(h.Control)
+		return sentence("Releases", h, by(o)), nil
+	case h.Letting():
 		return h.ID + " is being released already", nil
 	case h.State == hold.Proposed:
 		h.State, h.Ended = hold.Released, now
@@ -292,7 +296,7 @@ func (r *Responder) unwind(ctx context.Context, o Order, now time.Time) (string,
 	holds := r.sortedHolds()
 	slices.Reverse(holds)
 	for _, h := range holds {
-		if h.State.Ended() || h.State == hold.Releasing {
+		if h.State.Ended() || h.Letting() && (h.Asks == "" || h.Let != "") {
 			continue
 		}
 		if h.State == hold.Proposed || h.State == hold.AwaitingApproval {

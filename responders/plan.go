@@ -94,7 +94,7 @@ func (p *Policy) ask(ask *Ask, t Tenant, controls map[string]Checker, env policy
 		pl := base
 		pl.hold.Subject = s
 		if pl.why == "" && s != "" {
-			clean, err := t.NeverTouch.Address(s)
+			clean, err := t.subject(controls[ask.Hold], s)
 			if err != nil {
 				pl.refuse(err.Error())
 			} else {
@@ -119,6 +119,17 @@ func (p *Policy) ask(ask *Ask, t Tenant, controls map[string]Checker, env policy
 		}
 	}
 	return out
+}
+
+// subject checks that a subject may be acted on, and returns it in its one form.
+func (t Tenant) subject(c Checker, s string) (string, error) {
+	if k, ok := c.(interface{ SubjectKind() string }); ok {
+		if k.SubjectKind() == "" {
+			return "", fmt.Errorf("it takes no subject")
+		}
+		return s, nil
+	}
+	return t.NeverTouch.Address(s)
 }
 
 // texts reads one text or a list of them.

@@ -14,7 +14,7 @@ import (
 
 func checkers() map[string]Checker {
 	return map[string]Checker{
-		botdetection.Name: &control.Fields{Name: botdetection.Name, Orders: botdetection.Orders, Levels: levels},
+		botdetection.Name: &control.Fields{Name: botdetection.Name, Spec: botdetection.Spec, Levels: levels},
 		networkacl.Name:   networkacl.New(nil, nil, nil, "", nil),
 	}
 }
@@ -29,7 +29,7 @@ func TestProblemsInPoliciesAreShownWhereTheyAre(t *testing.T) {
 			"p.yaml:4:11: p.do[0].hold: unknown control bot-detecton (did you mean bot-detection?)\n 4 |   - hold: bot-detecton\n               ^^^^^^^^^^^^\n hint: controls: bot-detection, network-acl"},
 		"an unknown level": {
 			"id: p\nwhen: true\ndo:\n  - hold: bot-detection\n    level: extreme\n    for: 1h\n",
-			"p.yaml:5:12: p.do[0]: bot-detection has no level \"extreme\": one of elevated, maximum\n 5 |     level: extreme\n                ^^^^^^^"},
+			"p.yaml:5:12: p.do[0]: bot-detection has no level \"extreme\": one of elevated, floor, maximum\n 5 |     level: extreme\n                ^^^^^^^"},
 		"an unknown mode": {
 			"id: p\nmode: dare\nwhen: true\ndo:\n  - {hold: bot-detection, level: elevated, for: 1h}\n",
 			"p.yaml:2:7: p.mode: unknown mode dare: one of observe, propose, enforce\n 2 | mode: dare\n           ^^^^"},

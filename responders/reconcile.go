@@ -17,7 +17,7 @@ func (r *Responder) expire(ctx context.Context, now time.Time) error {
 	_, _, feed := r.settings()
 	news := news{}
 	for _, h := range r.sortedHolds() {
-		if h.State.Ended() || h.State == hold.Releasing || now.Before(h.Expires) {
+		if h.State.Ended() || h.Letting() || now.Before(h.Expires) {
 			continue
 		}
 		in, level := r.incidentOf(h), h.Level
@@ -44,6 +44,9 @@ func (r *Responder) expire(ctx context.Context, now time.Time) error {
 		default:
 			h.State = hold.Releasing
 			r.look(h.Control)
+			if feed.Blind {
+				news.shout(in, holdLine("Releases, though nobody can tell whether the attack is over:", h, "it was held for the longest that its policy allows, and the log is "+feed.String()))
+			}
 		}
 		if h.State.Ended() || h.Level != level {
 			if err := r.record(ctx, "", "hold", h, now); err != nil {
@@ -78,7 +81,7 @@ func (r *Responder) reconcile(ctx context.Context, now time.Time) error {
 	if r.level.Level == Frozen {
 		return r.holdBack(ctx, now)
 	}
-	for _, name := range sortedKeys(r.controls) {
+	for _, name := range r.inOrder() {
 		d := r.due[name]
 		if now.Before(d.at) {
 			continue
@@ -118,6 +121,33 @@ func (r *Responder) reconcile(ctx context.Context, now time.Time) error {
 	return nil
 }
 
+// inOrder are the controls in the order in which they are brought to their holds:
+// first those to tighten, then those to let go, the latest tightened first.
+func (r *Responder) inOrder() []string {
+	tighten, latest := map[string]bool{}, map[string]time.Time{}
+	for _, h := range r.holds {
+		if Mode(h.Mode) != Enforce || h.State.Ended() {
+			continue
+		}
+		tighten[h.Control] = tighten[h.Control] || h.State == hold.Active && !h.Confirmed
+		if h.Letting() && h.Created.After(latest[h.Control]) {
+			latest[h.Control] = h.Created
+		}
+	}
+	names := sortedKeys(r.controls)
+	slices.SortStableFunc(names, func(a, b string) int {
+		switch {
+		case tighten[a] != tighten[b]:
+			if tighten[a] {
+				return -1
+			}
+			return 1
+		}
+		return latest[b].Compare(latest[a])
+	})
+	return names
+}
+
 // noteReconciled records, saves and tells what a reconciliation changed.
 func (r *Responder) noteReconciled(ctx context.Context, name string, mine []*hold.Hold, before map[string]hold.Hold, rep control.Report, failure error, now time.Time) error {
 	if len(rep.Changes) > 0 || len(rep.Notes) > 0 {
@@ -132,8 +162,11 @@ func (r *Responder) noteReconciled(ctx context.Context, name string, mine []*hol
 		case h.State.Ended():
 		case failure == nil:
 			h.Confirmed = h.Confirmed || h.State == hold.Active
-		case !h.Confirmed || h.State == hold.Releasing:
+		case !h.Confirmed || h.Letting():
 			h.Trouble = failure.Error()
+			if h.Letting() && now.Sub(h.Expires) > unreleasedAfter {
+				h.State = hold.Unreleased
+			}
 		}
 		if was == *h {
 			continue
@@ -173,6 +206,10 @@ func changeLine(was hold.Hold, h *hold.Hold) (l line, loud bool) {
 		return holdLine("Released", h, ""), false
 	case h.State == hold.Failed:
 		return holdLine("Cannot hold", h, h.Note), true
+	case h.State == hold.Unreleased && was.State != hold.Unreleased:
+		return holdLine("Still not released, and a person is needed:", h, h.Trouble), true
+	case asking(h) != "" && asking(&was) == "":
+		return holdLine("Asks before it lets go of", h, h.Asks), true
 	case h.Trouble != "" && was.Trouble == "" && h.State == hold.Releasing:
 		return holdLine("Not yet released:", h, h.Trouble), true
 	case h.Trouble != "" && was.Trouble == "":
@@ -194,6 +231,10 @@ func changeLine(was hold.Hold, h *hold.Hold) (l line, loud bool) {
 	}
 	return line{}, false
 }
+
+// unreleasedAfter is how long it is tried to put a setting back before people are
+// called a second time.
+const unreleasedAfter = 15 * time.Minute
 
 // hasHold reports whether an incident has a hold that is not over.
 func (r *Responder) hasHold(incident string) bool {

@@ -30,14 +30,7 @@ func (r *Responder) handlePending(ctx context.Context, now time.Time) error {
 	r.mu.Lock()
 	order, pending := r.order, r.pending
 	r.order, r.pending = nil, map[string]offered{}
-	poked := r.poked
-	r.poked = false
 	r.mu.Unlock()
-	if poked {
-		for _, d := range r.due {
-			d.at = time.Time{}
-		}
-	}
 	// What was taken is finished, also when the run is asked to end meanwhile: half
 	// of an answer in memory would look like all of it. Stores bound their own time.
 	ctx = context.WithoutCancel(ctx)
@@ -248,7 +241,7 @@ func (r *Responder) again(ctx context.Context, h *hold.Hold, pl *planned, c dete
 	spent := !h.LastEnd().IsZero() && !h.Expires.Before(h.LastEnd())
 	was := *h
 	switch {
-	case !h.State.Ended() && h.State != hold.Releasing:
+	case !h.State.Ended() && !h.Letting():
 		if allowed && h.Renew(c.Alert.UpdatedAt) {
 			h.Kept, h.Asks = "", ""
 		}
@@ -265,8 +258,8 @@ func (r *Responder) again(ctx context.Context, h *hold.Hold, pl *planned, c dete
 	case spent:
 		pl.refuse(fmt.Sprintf("it was held for %s already, the longest that its policy allows: a person decides", h.MaxTTL))
 		return false, nil
-	case h.State == hold.Releasing:
-		h.State, h.Kept = hold.Active, ""
+	case h.Letting():
+		h.State, h.Kept, h.Asks, h.Let = hold.Active, "", "", ""
 		h.Renew(c.Alert.UpdatedAt)
 		r.look(h.Control)
 	default:

@@ -5,6 +5,7 @@ package responders
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"sync"
@@ -39,12 +40,14 @@ type Record func(ctx context.Context, id string, doc any) error
 // Options configures a Responder.
 type Options struct {
 	Holds, Incidents, Budgets Store // required
+	Lines                     Store // lines of the tenant's log that wait; in memory alone if nil
 	Record                    Record
 	Notifiers                 []Notifier
 	Limits                    map[string]Budget // by kind; DefaultBudgets where absent
 	Now                       func() time.Time  // time.Now if nil
 	Every                     time.Duration     // how often expiry is looked at; 1s if zero
 	Look                      time.Duration     // how often settings under a hold are read again; 1m if zero
+	Pause                     time.Duration     // a step that comes later than that is after a pause, of which the feed knows nothing yet; none if zero
 	Steady                    bool              // holds end on the second, without jitter: for tests
 	// Stop says why nothing may be written at all, whatever the switch says; "" when
 	// it may. It is asked at every step, and must be quick.
@@ -66,8 +69,10 @@ type Responder struct {
 	pending  map[string]offered // by alert
 	order    []string           // ids in order of arrival
 	feed     Feed
-	poked    bool
 	orders   []asked
+	lines    []control.Line // of the tenant's log, that wait
+	gaps     []gap
+	stale    string // why the feed's verdict is older than what happened since
 	wake     chan struct{}
 
 	// Owned by Run.
@@ -85,6 +90,7 @@ type Responder struct {
 	told      map[string]State     // the state last told, by incident
 	moved     bool                 // a hold changed since the states of incidents were looked at
 	forgetAt  time.Time
+	steppedAt time.Time
 	unmarked  []detections.Incident // merged just before a crash, which people may see as open
 }
 
@@ -186,17 +192,8 @@ func (r *Responder) Offer(c detections.Change) {
 // counts as seen, so call it before Run when that is not known yet.
 func (r *Responder) SetFeed(f Feed) {
 	r.mu.Lock()
-	r.feed = f
+	r.feed, r.stale = f, ""
 	r.mu.Unlock()
-}
-
-// Poke asks that settings under a hold be looked at soon: the log shows that
-// somebody changed one.
-func (r *Responder) Poke() {
-	r.mu.Lock()
-	r.poked = true
-	r.mu.Unlock()
-	r.wakeUp()
 }
 
 // SetPolicies puts other policies and tenant settings in place.
@@ -223,7 +220,22 @@ func (r *Responder) wakeUp() {
 func (r *Responder) settings() (Tenant, []*Policy, Feed) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.stale != "" {
+		return r.tenant, r.policies, Feed{Blind: true, Reason: r.stale}
+	}
 	return r.tenant, r.policies, r.feed
+}
+
+// notePause makes the feed blind after a pause, such as that of a host that was
+// suspended, until it is judged anew.
+func (r *Responder) notePause(now time.Time) {
+	pause := now.Sub(r.steppedAt)
+	if r.opts.Pause > 0 && !r.steppedAt.IsZero() && pause > r.opts.Pause {
+		r.mu.Lock()
+		r.stale = fmt.Sprintf("the daemon stood still for %s", pause.Round(time.Second))
+		r.mu.Unlock()
+	}
+	r.steppedAt = now
 }
 
 // Run answers alerts until ctx ends. What was offered by then is still planned
@@ -277,7 +289,11 @@ func (r *Responder) drain(ctx context.Context) error {
 // the feed, so that no hold runs out between two of its parts.
 func (r *Responder) step(ctx context.Context) error {
 	now := r.opts.Now()
+	r.notePause(now)
 	r.obeySwitch()
+	if err := r.listen(ctx, now); err != nil {
+		return err
+	}
 	if err := r.takeOrders(ctx, now); err != nil {
 		return err
 	}

@@ -219,12 +219,11 @@ func TestAHumanWhoLowersIsToldOfOnce(t *testing.T) {
 	w.r.Offer(opened(alert(0, 41)))
 	w.step()
 	require.NoError(t, w.HumanPatch("/attack-protection/bot-detection", map[string]any{"bot_detection_level": "low"}))
-	w.r.Poke()
 	for range 10 {
 		w.after(2 * time.Minute)
 	}
 	require.Equal(t, "low", w.bot())
-	require.Equal(t, 1, w.told("was lowered from high to low by somebody else"), w.lines)
+	require.Equal(t, 1, w.told("bot_detection_level was set to low by administrator@corp.example during a hold: left as they chose"), w.lines)
 	require.Equal(t, 1, w.told("Holds bot-detection"), w.lines)
 	w.after(time.Hour)
 	require.Equal(t, "low", w.bot())

@@ -37,6 +37,9 @@ func (r *Responder) load(ctx context.Context) error {
 	if r.chosen, err = ReadSwitch(ctx, r.opts.Budgets); err != nil {
 		return err
 	}
+	if err := r.loadLines(ctx); err != nil {
+		return err
+	}
 	all, err := r.opts.Holds.All(ctx)
 	if err != nil {
 		return fmt.Errorf("load holds: %w", err)

@@ -106,7 +106,7 @@ func (r *Responder) stopped(mode Mode) string {
 func (r *Responder) holdBack(ctx context.Context, now time.Time) error {
 	news := news{}
 	for _, h := range r.sortedHolds() {
-		waits := h.State == hold.Releasing || h.State == hold.Active && !h.Confirmed
+		waits := h.Letting() || h.State == hold.Active && !h.Confirmed
 		if !waits || Mode(h.Mode) != Enforce || h.Trouble != "" {
 			continue
 		}

@@ -144,7 +144,7 @@ func (r *Responder) stateOf(in detections.Incident) State {
 			continue
 		}
 		running = true
-		inForce = inForce || h.State == hold.Active || h.State == hold.Releasing
+		inForce = inForce || h.State == hold.Active || h.Letting()
 	}
 	switch {
 	case in.ResolvedAt == nil && inForce:
@@ -277,14 +277,22 @@ func (r *Responder) outcomesOf(incident string) []Outcome {
 			continue
 		}
 		o := Outcome{Response: responseOf(h), HoldID: h.ID, From: h.From, To: h.To, Until: h.Expires, At: h.Created, Ended: h.Ended}
-		for _, why := range []string{h.Note, h.Trouble, h.Kept} {
-			if why != "" && (h.State == hold.Active || h.State == hold.Releasing) {
+		for _, why := range []string{h.Note, h.Trouble, h.Kept, asking(h)} {
+			if why != "" && (h.State == hold.Active || h.Letting()) {
 				o.Reason += " (" + why + ")"
 			}
 		}
 		out = append(out, o)
 	}
 	return append(out, slices.Clone(r.outcomes[incident])...)
+}
+
+// asking is what a hold asks a person, until somebody has said yes.
+func asking(h *hold.Hold) string {
+	if h.Asks == "" || h.Let != "" {
+		return ""
+	}
+	return "asks before it lets go: " + h.Asks
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,7 +1,9 @@
 package responders
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -27,10 +29,11 @@ import (
 
 var start = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 
-var levels = map[string]map[string]string{
-	"elevated": {"bot_detection_level": "high", "challenge_password_policy": "when_risky"},
-	"maximum":  {"bot_detection_level": "high", "challenge_password_policy": "always"},
-}
+var levels = &control.Levels{Cells: map[string]map[string]hold.Value{
+	"elevated":    {"bot_detection_level": `"high"`, "challenge_password_policy": `"when_risky"`},
+	"maximum":     {"bot_detection_level": `"high"`, "challenge_password_policy": `"always"`},
+	control.Floor: {"bot_detection_level": `"medium"`},
+}}
 
 const standardPolicy = `
 id: stuffing
@@ -152,14 +155,16 @@ type world struct {
 	lines    []string         // of the thread
 	reports  map[string]Report
 	failing  bool // the notifier
+	heard    map[string]bool
+	deaf     bool // the log is not read
 	n        int
 }
 
 func newWorld(t *testing.T, opts tenantsim.Options) *world {
 	t.Helper()
 	opts.Start, opts.CalmRate, opts.RateBurst = start, -1, -1
-	w := &world{Tenant: tenantsim.New(opts), t: t, now: start, policy: standardPolicy, reports: map[string]Report{}, recorded: map[string]bool{},
-		stores: map[string]Store{"holds": memStore{}, "incidents": memStore{}, "budgets": memStore{}, "controls": memStore{}}}
+	w := &world{Tenant: tenantsim.New(opts), t: t, now: start, policy: standardPolicy, reports: map[string]Report{}, recorded: map[string]bool{}, heard: map[string]bool{},
+		stores: map[string]Store{"holds": memStore{}, "incidents": memStore{}, "budgets": memStore{}, "controls": memStore{}, "lines": memStore{}}}
 	nt, err := NewNeverTouch([]string{"203.0.113.0/24", "2001:db8:ffff::/48"})
 	require.NoError(t, err)
 	w.setup = Tenant{Name: "acme", Mode: Enforce, NeverTouch: nt}
@@ -210,7 +215,7 @@ func (w *world) boot(steps int) error {
 	}
 	op := func() string { w.n++; return fmt.Sprintf("op-%d", w.n) }
 	controls := map[string]Control{
-		botdetection.Name: botdetection.New(api, levels, stores["controls"], op),
+		botdetection.Name: &control.Fields{Name: botdetection.Name, Spec: botdetection.Spec, Levels: levels, Setting: botdetection.Setting(api), Store: stores["controls"], Op: op},
 		networkacl.Name: networkacl.New(api, stores["controls"], op, "t1", func(a string) error {
 			_, err := w.setup.NeverTouch.Address(a)
 			return err
@@ -220,7 +225,7 @@ func (w *world) boot(steps int) error {
 		botdetection.Name: controls[botdetection.Name], networkacl.Name: controls[networkacl.Name]})
 	require.NoError(w.t, err)
 	w.r, err = New(ctx, w.setup, policies, controls, Options{
-		Holds: stores["holds"], Incidents: stores["incidents"], Budgets: stores["budgets"], Limits: w.limits, Steady: true,
+		Holds: stores["holds"], Incidents: stores["incidents"], Budgets: stores["budgets"], Lines: stores["lines"], Limits: w.limits, Steady: true,
 		Notifiers: []Notifier{w}, Now: func() time.Time { return w.now },
 		Record: func(ctx context.Context, id string, doc any) error {
 			blown, last := w.fuse.step()
@@ -262,8 +267,46 @@ func (w *world) start() {
 	require.NoError(w.t, w.boot(-1))
 }
 
+// hear hands the responder what the tenant's log tells that it was not told yet,
+// as the daemon does.
+func (w *world) hear() {
+	w.t.Helper()
+	var log bytes.Buffer
+	require.NoError(w.t, w.WriteEnvelopes(&log))
+	for _, raw := range strings.Split(strings.TrimSpace(log.String()), "\n") {
+		var ev struct {
+			LogID string `json:"log_id"`
+			Data  json.RawMessage
+		}
+		var head struct {
+			Type string
+			Date time.Time
+		}
+		if raw == "" {
+			continue
+		}
+		require.NoError(w.t, json.Unmarshal([]byte(raw), &ev))
+		require.NoError(w.t, json.Unmarshal(ev.Data, &head))
+		if head.Type != "sapi" || w.heard[ev.LogID] {
+			continue
+		}
+		w.heard[ev.LogID] = true
+		ln, ok := control.ReadLine(ev.LogID, head.Date, ev.Data)
+		require.True(w.t, ok)
+		if strings.HasPrefix(ln.Op, "op-") {
+			ln.Whose = hold.Ours
+		}
+		if err := w.r.Hear(w.ctx, ln); !w.fuse.blown {
+			require.NoError(w.t, err)
+		}
+	}
+}
+
 func (w *world) step() {
 	w.t.Helper()
+	if !w.deaf {
+		w.hear()
+	}
 	require.NoError(w.t, w.r.step(w.ctx))
 }
 

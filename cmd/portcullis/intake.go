@@ -262,9 +262,7 @@ func (in *intake) takeRun(ctx context.Context, group []*delivery) error {
 		if !in.seen.Seen(ev.ID) {
 			in.engine.Ingest(ev)
 		}
-		if in.life.t.changesSetting(ev) {
-			in.life.responder.Poke()
-		}
+		in.life.hear(ctx, ev)
 	}
 	in.fresh += len(fresh)
 	in.counts.Events[source] += int64(len(fresh))

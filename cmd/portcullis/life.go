@@ -42,6 +42,7 @@ func (t *tenant) begin(ctx context.Context) (_ *life, err error) {
 	if l.responder, err = t.newResponder(ctx, l.incidents); err != nil {
 		return nil, err
 	}
+	t.answers.Store(l.responder)
 	l.responder.SetFeed(responders.Feed{Blind: true, Reason: "nothing was read yet"})
 	content := t.content.Load()
 	engine, err := detections.NewEngine(t.cfg.Load().Name, content.Rules, detections.Options{

@@ -60,6 +60,7 @@ func (l *life) replay(ctx context.Context, since time.Time) (events int, err err
 		for i := range r.events {
 			if ev := &r.events[i]; !in.seen.Seen(ev.ID) {
 				in.engine.Ingest(ev)
+				l.hear(ctx, ev)
 				events++
 			}
 		}

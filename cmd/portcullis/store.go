@@ -110,6 +110,6 @@ func operationIDs(instance string) (func() string, error) {
 	return func() string {
 		i := <-n + 1
 		n <- i
-		return fmt.Sprintf("portcullis-%s-%s-%d", instance, run, i)
+		return fmt.Sprintf("%s%s-%s-%d", opPrefix, instance, run, i)
 	}, nil
 }

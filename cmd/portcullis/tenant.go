@@ -15,7 +15,7 @@ import (
 	"portcullis/internal/auth0"
 	"portcullis/logstream"
 	"portcullis/responders"
-	"portcullis/responders/control/botdetection"
+	"portcullis/responders/control/all"
 	"portcullis/responders/control/networkacl"
 )
 
@@ -35,6 +35,7 @@ type tenant struct {
 	webhook  *logstream.Webhook                // nil when they come by poll alone
 	monitors map[string]*logstream.FeedMonitor // by source
 	current  atomic.Pointer[intake]            // nil between lives
+	answers  atomic.Pointer[responders.Responder]
 	feed     feedState
 
 	gaps     atomic.Int64 // told by the poll
@@ -94,6 +95,7 @@ func (t *tenant) newPoll(p *config.Poll) (err error) {
 			t.log.Warn("log entries may have been missed", "from", g.From, "to", g.To, "reason", g.Reason)
 			t.gaps.Add(1)
 			m.Gap(g)
+			t.tellGap("lines of the tenant's log may be missing: "+g.Reason, g.From)
 		},
 		Logger: t.log, Now: t.daemon.opts.now,
 	})
@@ -158,7 +160,7 @@ func (t *tenant) guard(ctx context.Context) error {
 func (t *tenant) newResponder(ctx context.Context, incidents responders.Store) (*responders.Responder, error) {
 	cfg, content := t.cfg.Load(), t.content.Load()
 	stores := map[string]responders.Store{}
-	for _, bucket := range []string{"holds", "budgets", "controls"} {
+	for _, bucket := range []string{"holds", "budgets", "controls", "lines"} {
 		s, err := openStore(ctx, t.daemon.journal, bucket, t.name)
 		if err != nil {
 			return nil, err
@@ -179,11 +181,13 @@ func (t *tenant) newResponder(ctx context.Context, incidents responders.Store) (
 		return err
 	}
 	controls := map[string]responders.Control{
-		botdetection.Name: botdetection.New(t.api, content.Levels, stores["controls"], op),
-		networkacl.Name:   networkacl.New(t.api, stores["controls"], op, t.instance, guard),
+		networkacl.Name: networkacl.New(t.api, stores["controls"], op, t.instance, guard),
+	}
+	for name, c := range all.New(t.api, content.Levels, stores["controls"], op) {
+		controls[name] = c
 	}
 	r, err = responders.New(ctx, settings, content.Policies, controls, responders.Options{
-		Holds: stores["holds"], Incidents: incidents, Budgets: stores["budgets"],
+		Holds: stores["holds"], Incidents: incidents, Budgets: stores["budgets"], Lines: stores["lines"], Pause: responderPause,
 		Record: func(ctx context.Context, id string, doc any) error {
 			_, err := t.daemon.journal.AppendDeed(ctx, t.name, id, doc)
 			return err
@@ -209,31 +213,12 @@ func responderTenant(cfg *config.Tenant) (responders.Tenant, error) {
 	return responders.Tenant{Name: cfg.Name, Mode: cfg.Mode, Modes: cfg.Modes, NeverTouch: nt}, err
 }
 
-var (
-	pathOfChange  = mustPath("details.request.path")
-	correlationID = mustPath("references.correlation_id")
-)
-
 func mustPath(s string) logstream.Path {
 	p, err := logstream.ParsePath(s)
 	if err != nil {
-		panic(err) // a constant of this file
+		panic(err) // a constant
 	}
 	return p
-}
-
-// changesSetting reports whether an event tells of somebody else's change to a
-// setting that holds tighten.
-func (t *tenant) changesSetting(ev *logstream.Event) bool {
-	if ev.Type != "sapi" {
-		return false
-	}
-	path, _ := ev.LookupString(pathOfChange)
-	if !strings.Contains(path, "/attack-protection/") && !strings.Contains(path, "/network-acls") {
-		return false
-	}
-	id, _ := ev.LookupString(correlationID)
-	return !strings.HasPrefix(id, "portcullis-"+t.instance+"-")
 }
 
 func (t *tenant) reject(r logstream.Reject) {

@@ -30,6 +30,12 @@ func (c call) write() bool { return isWrite(c.method) }
 // do has send make the request, by the SDK, and returns the raw body of a 2xx answer. Reads are repeated after 429, 5xx and
 // failures of the network; writes after 429 alone, which is never applied.
 func (c *Client) do(ctx context.Context, call call, send func(context.Context) error) ([]byte, error) {
+	got, err := c.answer(ctx, call, send)
+	return got.body, err
+}
+
+// answer is do with all that the answer tells.
+func (c *Client) answer(ctx context.Context, call call, send func(context.Context) error) (answer, error) {
 	for attempt := 0; ; attempt++ {
 		var got answer
 		err := ctx.Err()
@@ -38,7 +44,7 @@ func (c *Client) do(ctx context.Context, call call, send func(context.Context) e
 		}
 		// What the SDK makes of a good answer is not asked for: a value that its types do not know is none of our errors.
 		if got.status != 0 {
-			return got.body, nil
+			return got, nil
 		}
 		if err == nil {
 			err = errors.New("no answer")
@@ -46,11 +52,11 @@ func (c *Client) do(ctx context.Context, call call, send func(context.Context) e
 		err = c.fault(call, got.sent, err)
 		wait, again := c.again(call, attempt, err)
 		if !again || ctx.Err() != nil {
-			return nil, err
+			return answer{}, err
 		}
 		c.logger.Warn("request is repeated", "method", call.method, "path", call.path, "wait", wait, "err", err)
 		if ended := sleep(ctx, wait); ended != nil {
-			return nil, &interrupted{err: err, ended: ended}
+			return answer{}, &interrupted{err: err, ended: ended}
 		}
 	}
 }

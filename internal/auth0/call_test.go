@@ -143,7 +143,7 @@ func TestA429IsWaitedFor(t *testing.T) {
 			var seen atomic.Int32
 			f := newFakeTenant(t, failing(1, 429, header, &seen))
 			c := newClient(t, f, Options{})
-			_, err := c.BotDetection(t.Context())
+			_, err := c.AttackProtection(t.Context(), BotDetection)
 			require.NoError(t, err)
 			require.GreaterOrEqual(t, time.Since(now), time.Second)
 			require.Less(t, time.Since(now), 5*time.Second)
@@ -190,13 +190,13 @@ func TestAWriteWithoutAnAnswerHasAnUnknownOutcome(t *testing.T) {
 		"the answer is no answer":     func(w http.ResponseWriter, _ *http.Request) { hijack(w, "hello\r\n\r\n") },
 		"the time of one request":     func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		"the answer is no JSON":       replies(200, `<html>`),
-		"the answer has other types":  replies(200, `{"allowlist":17}`),
+		"the answer is no object":     replies(200, `["bot_detection_level"]`),
 		"the answer is an empty body": replies(200, ``),
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFakeTenant(t, api)
 			c := newClient(t, f, Options{HTTP: &http.Client{Timeout: 300 * time.Millisecond}})
-			_, err := c.PatchBotDetection(t.Context(), map[string]any{"bot_detection_level": "high"}, "op")
+			_, err := c.PatchAttackProtection(t.Context(), BotDetection, map[string]any{"bot_detection_level": "high"}, "op")
 			require.ErrorIs(t, err, ErrUnknownOutcome)
 			require.Len(t, f.requests("/api"), 1)
 		})
@@ -235,7 +235,7 @@ func TestAWriteThatCannotHaveArrivedIsUnreachable(t *testing.T) {
 func TestAReadThatTakesTooLongSaysSo(t *testing.T) {
 	f := newFakeTenant(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	c := newClient(t, f, Options{HTTP: &http.Client{Timeout: 50 * time.Millisecond}})
-	_, err := c.BotDetection(t.Context())
+	_, err := c.AttackProtection(t.Context(), BotDetection)
 	require.ErrorIs(t, err, ErrUnreachable)
 	require.ErrorContains(t, err, "no answer within 50ms")
 	require.Len(t, f.requests("/api"), 4)
@@ -251,19 +251,19 @@ func TestOperationIDsTravelAndAreChecked(t *testing.T) {
 		if r.method == "GET" {
 			require.Empty(t, r.header.Get("X-Correlation-Id"))
 		} else {
-			require.Regexp(t, `^op-[1-8u]$`, r.header.Get("X-Correlation-Id"))
+			require.Regexp(t, `^op-([1-9][0-9]?|u)$`, r.header.Get("X-Correlation-Id"))
 		}
 	}
 	sent := len(f.requests("/"))
 	for _, op := range []string{"", "with space", "line\nbreak", strings.Repeat("x", 65)} {
-		_, err := c.PatchBotDetection(t.Context(), map[string]any{"bot_detection_level": "high"}, op)
+		_, err := c.PatchAttackProtection(t.Context(), BotDetection, map[string]any{"bot_detection_level": "high"}, op)
 		require.ErrorIs(t, err, ErrInvalid)
 		require.ErrorIs(t, c.CreateNetworkACL(t.Context(), testACL(), op), ErrInvalid)
 		require.ErrorIs(t, c.UpdateNetworkACL(t.Context(), "acl_1", testACL(), op), ErrInvalid)
 		require.ErrorIs(t, c.DeleteNetworkACL(t.Context(), "acl_1", op), ErrInvalid)
 	}
 	require.Len(t, f.requests("/"), sent, "nothing was sent")
-	_, err := c.PatchBotDetection(t.Context(), map[string]any{"bot_detection_level": "high"}, strings.Repeat("x", 64))
+	_, err := c.PatchAttackProtection(t.Context(), BotDetection, map[string]any{"bot_detection_level": "high"}, strings.Repeat("x", 64))
 	require.NoError(t, err)
 }
 
@@ -312,7 +312,7 @@ func limitedTenant(t *testing.T, limit, remaining int, opts Options) (c *Client,
 func TestWritesKeepToTheirShareAndReadsPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, sent := limitedTenant(t, 10, 5, Options{})
-		_, err := c.BotDetection(t.Context())
+		_, err := c.AttackProtection(t.Context(), BotDetection)
 		require.NoError(t, err)
 		for range 12 {
 			require.NoError(t, c.DeleteNetworkACL(t.Context(), "acl_1", "op"))
@@ -324,7 +324,7 @@ func TestWritesKeepToTheirShareAndReadsPass(t *testing.T) {
 		require.Equal(t, map[time.Duration]int{0: 5, 1: 5, 2: 2}, perWindow)
 		before := time.Now()
 		for range 20 {
-			_, err := c.BotDetection(t.Context())
+			_, err := c.AttackProtection(t.Context(), BotDetection)
 			require.NoError(t, err)
 		}
 		require.Zero(t, time.Since(before))
@@ -367,7 +367,7 @@ func TestTheWholeLimitCanBeTheShare(t *testing.T) {
 func TestAnEmptyBucketIsWaitedForAtMostAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, sent := limitedTenant(t, 10, 0, Options{})
-		_, err := c.BotDetection(t.Context())
+		_, err := c.AttackProtection(t.Context(), BotDetection)
 		require.NoError(t, err)
 		require.NoError(t, c.DeleteNetworkACL(t.Context(), "acl_1", "op"))
 		require.Equal(t, []time.Duration{0, 10 * time.Second}, *sent)
@@ -384,7 +384,7 @@ func TestAnEmptyBucketIsWaitedForAtMostAMinute(t *testing.T) {
 func TestWaitingForQuotaEndsWithTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, sent := limitedTenant(t, 10, 0, Options{})
-		_, err := c.BotDetection(t.Context())
+		_, err := c.AttackProtection(t.Context(), BotDetection)
 		require.NoError(t, err)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
@@ -413,7 +413,7 @@ func TestLongWaitsAreCut(t *testing.T) {
 			})}})
 		require.NoError(t, err)
 		before := time.Now()
-		_, err = c.BotDetection(t.Context())
+		_, err = c.AttackProtection(t.Context(), BotDetection)
 		require.ErrorIs(t, err, ErrRateLimited)
 		require.Equal(t, 4, asked)
 		require.Equal(t, 3*maxRetryWait, time.Since(before))

@@ -135,9 +135,14 @@ func testDraft() ActionDraft {
 // everyCall has each method that reaches the API, by its name, but LogStreams: its answer is a bare list.
 func everyCall(c *Client) map[string]func(context.Context) error {
 	calls := map[string]func(context.Context) error{
-		"BotDetection": func(ctx context.Context) error { _, err := c.BotDetection(ctx); return err },
+		"BotDetection": func(ctx context.Context) error { _, err := c.AttackProtection(ctx, BotDetection); return err },
 		"PatchBotDetection": func(ctx context.Context) error {
-			_, err := c.PatchBotDetection(ctx, map[string]any{"bot_detection_level": "high"}, "op-1")
+			_, err := c.PatchAttackProtection(ctx, BotDetection, map[string]any{"bot_detection_level": "high"}, "op-1")
+			return err
+		},
+		"SetMFAFactor": func(ctx context.Context) error { _, err := c.SetMFAFactor(ctx, "otp", true, "op-11"); return err },
+		"PatchConnection": func(ctx context.Context) error {
+			_, err := c.PatchConnection(ctx, "con_1", map[string]any{"options": map[string]any{}}, "op-6")
 			return err
 		},
 		"NetworkACLs":      func(ctx context.Context) error { _, err := c.NetworkACLs(ctx); return err },
@@ -163,7 +168,7 @@ func everyCall(c *Client) map[string]func(context.Context) error {
 }
 
 func writes() []string {
-	names := []string{"PatchBotDetection", "CreateNetworkACL", "UpdateNetworkACL", "DeleteNetworkACL", "CreateAction", "UpdateAction", "DeployAction", "SetBindings"}
+	names := []string{"PatchBotDetection", "SetMFAFactor", "PatchConnection", "CreateNetworkACL", "UpdateNetworkACL", "DeleteNetworkACL", "CreateAction", "UpdateAction", "DeployAction", "SetBindings"}
 	for _, w := range userWrites(nil) {
 		names = append(names, w.name)
 	}
@@ -212,11 +217,11 @@ func TestInObserveModeOnlyReadsReachTheTenant(t *testing.T) {
 	require.Len(t, f.requests("/oauth/token"), 1)
 
 	c.SetReadOnly(false)
-	_, err = c.PatchBotDetection(t.Context(), map[string]any{"bot_detection_level": "high"}, "op")
+	_, err = c.PatchAttackProtection(t.Context(), BotDetection, map[string]any{"bot_detection_level": "high"}, "op")
 	require.NoError(t, err)
 	c.SetReadOnly(true)
-	_, err = c.PatchBotDetection(t.Context(), map[string]any{"bot_detection_level": "high"}, "op")
-	require.EqualError(t, err, "tenant acme.eu.auth0.com: change bot detection (PATCH /api/v2/attack-protection/bot-detection): refused in observe mode")
+	_, err = c.PatchAttackProtection(t.Context(), BotDetection, map[string]any{"bot_detection_level": "high"}, "op")
+	require.EqualError(t, err, "tenant acme.eu.auth0.com: change bot-detection (PATCH /api/v2/attack-protection/bot-detection): refused in observe mode")
 }
 
 func TestNoSecretAndNoTokenIsShown(t *testing.T) {

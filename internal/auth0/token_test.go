@@ -32,7 +32,7 @@ func TestTheTokenIsAskedForOnceAndAsAuth0WantsIt(t *testing.T) {
 	var wg sync.WaitGroup
 	errs := make([]error, 8)
 	for i := range errs {
-		wg.Go(func() { _, errs[i] = c.BotDetection(t.Context()) })
+		wg.Go(func() { _, errs[i] = c.AttackProtection(t.Context(), BotDetection) })
 	}
 	wg.Wait()
 	for _, err := range errs {
@@ -99,7 +99,7 @@ func TestCheckAsksAgainAfterARefusal(t *testing.T) {
 	require.ErrorIs(t, c.Check(t.Context()), ErrCredentials)
 	f.token = nil
 	require.NoError(t, c.Check(t.Context()))
-	_, err := c.BotDetection(t.Context())
+	_, err := c.AttackProtection(t.Context(), BotDetection)
 	require.NoError(t, err)
 }
 
@@ -135,7 +135,7 @@ func TestATokenThatIsAlwaysRefusedIsNotReplacedForEver(t *testing.T) {
 	f := newFakeTenant(t, replies(401, `{"statusCode":401,"message":"Client is not global"}`))
 	f.anyToken = true
 	c := newClient(t, f, Options{})
-	_, err := c.BotDetection(t.Context())
+	_, err := c.AttackProtection(t.Context(), BotDetection)
 	require.ErrorIs(t, err, ErrCredentials)
 	require.ErrorContains(t, err, "Client is not global")
 	require.Len(t, f.requests("/api"), 2)
@@ -156,14 +156,14 @@ func TestACancelledRequestDoesNotCancelTheTokenOfOthers(t *testing.T) {
 	c := newClient(t, f, Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	first := make(chan error)
-	go func() { _, err := c.BotDetection(ctx); first <- err }()
+	go func() { _, err := c.AttackProtection(ctx, BotDetection); first <- err }()
 	<-asked
 	cancel()
 	err := <-first
 	require.ErrorIs(t, err, context.Canceled)
 	require.NotErrorIs(t, err, ErrUnreachable)
 	close(release)
-	_, err = c.BotDetection(t.Context())
+	_, err = c.AttackProtection(t.Context(), BotDetection)
 	require.NoError(t, err)
 	require.Len(t, f.requests("/oauth/token"), 1)
 }
@@ -184,7 +184,7 @@ func TestCloseCutsTheFetchOfATokenShort(t *testing.T) {
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	first := make(chan error)
-	go func() { _, err := c.BotDetection(ctx); first <- err }()
+	go func() { _, err := c.AttackProtection(ctx, BotDetection); first <- err }()
 	<-network.asked
 	cancel()
 	require.ErrorIs(t, <-first, context.Canceled)

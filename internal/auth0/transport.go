@@ -41,6 +41,7 @@ type answer struct {
 	sent   bool // it was handed to the network
 	status int  // 0 unless 2xx
 	body   []byte
+	at     time.Time // when the tenant answered, by its own clock
 }
 
 type answerKey struct{}
@@ -82,7 +83,7 @@ func (f *failFast) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("read the answer: it exceeds %d bytes", maxAnswer)
 	}
 	if a := answerOf(req.Context()); a != nil {
-		a.status, a.body = resp.StatusCode, body
+		a.status, a.body, a.at = resp.StatusCode, body, answeredAt(resp.Header)
 	}
 	resp.Body = io.NopCloser(strings.NewReader("{}"))
 	return resp, nil

@@ -33,10 +33,6 @@ var (
 	ErrStore = errors.New("the store failed")
 )
 
-// Floor is the level of a control whose protections are put back that somebody
-// switched off: what no tenant should be without.
-const Floor = "floor"
-
 // Report is what one reconciliation found and did.
 type Report struct {
 	Changes []Change
@@ -47,14 +43,12 @@ type Report struct {
 // Change is one field that was written.
 type Change struct {
 	Field, From, To string
+	Op              string `json:",omitempty"` // the correlation id of the write; "" where it is not known
 }
 
 // Operation makes the correlation id of one write, which comes back in the
 // tenant's own log.
 type Operation func() string
-
-// intentLife is how long a request with unknown outcome may still land.
-const intentLife = 2 * time.Minute
 
 // inForce picks the holds that count at time now.
 func inForce(holds []*hold.Hold, now time.Time) []*hold.Hold {
@@ -77,7 +71,7 @@ func Fail(holds []*hold.Hold, now time.Time, why string) {
 // Settle marks holds whose end the tenant now confirms.
 func Settle(holds []*hold.Hold, now time.Time) {
 	for _, h := range holds {
-		if h.State == hold.Releasing {
+		if h.Letting() {
 			h.State, h.Trouble, h.Ended = hold.Released, "", now
 		}
 	}

@@ -13,306 +13,390 @@ import (
 	"portcullis/responders/hold"
 )
 
-// Setting is one object of the tenant whose fields are written one by one.
-type Setting interface {
-	// Read returns the present value of every field that the control knows.
-	Read(ctx context.Context) (map[string]string, error)
-	// Write changes the given fields and no others.
-	Write(ctx context.Context, fields map[string]string, op string) error
+// State is a setting as the tenant has it.
+type State struct {
+	Doc json.RawMessage // the whole object, so that nothing of it is lost
+	At  time.Time       // when the tenant answered, by the tenant's clock, to the second below
 }
 
-// Fields is a control over the ordered fields of one Setting.
+// Setting is one object of the tenant, or one kind of object of which a subject
+// names one, whose fields are written one by one.
+type Setting interface {
+	// Read returns the object as it is.
+	Read(ctx context.Context, subject string) (State, error)
+	// Write changes the given fields, by dotted path, and no others. was is the
+	// object as it was just read.
+	Write(ctx context.Context, subject string, was State, fields map[string]hold.Value, op string) error
+	// Told returns what a line of the log says of the object: which one, and its
+	// fields that were chosen, with their values after it. ok is false for a line
+	// about something else.
+	Told(ln Line) (subject string, chosen json.RawMessage, ok bool)
+}
+
+// Fields is a control over the fields of one Setting.
 type Fields struct {
 	Name    string
-	Orders  map[string]hold.Order        // by field, weakest value first
-	Levels  map[string]map[string]string // the value a level asks of each field
+	Spec    Spec
+	Levels  *Levels
+	Subject string // what a hold's subject is, for instance "connection"; "" for a setting of the whole tenant
 	Setting Setting
 	Store   Store
 	Op      Operation
+	Limits  []Limit // of people, on what holds may ask
+}
+
+// Limit is a person's word that holds ask for no more than a level until a time.
+type Limit struct {
+	Level string
+	Until time.Time
+	Actor string
 }
 
 // Check reports why holds at a level, on a subject, make no sense.
 func (f *Fields) Check(level, subject string) error {
-	if subject != "" {
+	if subject != "" && f.Subject == "" {
 		return fmt.Errorf("%s takes no subject: it is one setting for the whole tenant", f.Name)
 	}
-	if _, ok := f.Levels[level]; !ok {
-		return fmt.Errorf("%s has no level %q: one of %s", f.Name, level, strings.Join(slices.Sorted(maps.Keys(f.Levels)), ", "))
+	if subject == "" && f.Subject != "" {
+		return fmt.Errorf("%s needs a %s as its subject", f.Name, f.Subject)
+	}
+	if _, ok := f.Levels.Cells[level]; !ok {
+		return fmt.Errorf("%s has no level %q: one of %s", f.Name, level, strings.Join(f.Levels.names(), ", "))
 	}
 	return nil
 }
+
+// SubjectKind is what subjects of the control are: "" for none.
+func (f *Fields) SubjectKind() string { return f.Subject }
 
 // Ranks reports whether a level asks for no less than a weaker one in any field,
 // and for more in some.
 func (f *Fields) Ranks(weaker, level string) bool {
 	more := false
-	for field, value := range f.Levels[weaker] {
-		if f.Orders[field].Stricter(value, f.Levels[level][field]) || f.Levels[level][field] == "" {
+	for cell, value := range f.Levels.Cells[weaker] {
+		asked, has := f.Levels.Cells[level][cell]
+		if !has || f.order(cell).Stricter(value, asked) {
 			return false
 		}
 	}
-	for field, value := range f.Levels[level] {
-		was := f.Levels[weaker][field]
-		more = more || was == "" || f.Orders[field].Stricter(value, was)
+	for cell, value := range f.Levels.Cells[level] {
+		was, had := f.Levels.Cells[weaker][cell]
+		more = more || !had || f.order(cell).Stricter(value, was)
 	}
 	return more
 }
 
+func (f *Fields) order(cell string) hold.Lattice {
+	_, _, field, ok := f.Spec.field(cell)
+	if !ok {
+		return hold.Exclusive{}
+	}
+	return field.Order
+}
+
 // Reconcile makes every field the strictest of what a human chose and what the
 // holds in force ask, and writes only fields whose value that changes. It moves
-// the holds to the states that follow. On an error nothing is lost: the next
-// call starts from a fresh look. The error wraps [ErrStore] if the store failed.
+// the holds to the states that follow. What a person must be asked before is not
+// written, and said on the holds. On an error nothing is lost: the next call starts
+// from a fresh look. The error wraps [ErrStore] if the store failed.
 func (f *Fields) Reconcile(ctx context.Context, holds []*hold.Hold, now time.Time) (Report, error) {
 	var rep Report
-	memory, err := f.load(ctx)
+	m, err := f.load(ctx)
 	if err != nil {
 		return rep, err
 	}
-	active := inForce(holds, now)
-	if len(active) == 0 && len(memory) == 0 {
-		Settle(holds, now)
-		return rep, nil
+	m.keepClaims(inForce(holds, now))
+	subjects := map[string][]*hold.Hold{}
+	for _, h := range holds {
+		if h.InForce(now) || h.Letting() {
+			subjects[h.Subject] = append(subjects[h.Subject], h)
+		}
 	}
-	observed, err := f.Setting.Read(ctx)
-	if errors.Is(err, ErrUnsupported) && len(memory) == 0 {
-		Fail(active, now, err.Error())
-		Settle(holds, now)
-		return rep, nil
+	for key, c := range m.Cells {
+		if subject, _ := splitKey(key); c.Open() && subjects[subject] == nil {
+			subjects[subject] = []*hold.Hold{}
+		}
+	}
+	var errs []error
+	for _, subject := range slices.Sorted(maps.Keys(subjects)) {
+		v := &visit{f: f, m: m, subject: subject, holds: subjects[subject], now: now, rep: &rep}
+		if err := v.run(ctx); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return rep, err
+	}
+	m.prune(now)
+	return rep, f.save(ctx, m)
+}
+
+// visit is one reconciliation of one object.
+type visit struct {
+	f       *Fields
+	m       *memory
+	subject string
+	holds   []*hold.Hold
+	now     time.Time
+	rep     *Report
+
+	active   []*hold.Hold // in force
+	claims   map[string][]hold.Claim
+	state    State
+	observed map[string]hold.Value
+	waiting  map[string]bool // cells that are not let go before a person says so
+}
+
+func (v *visit) run(ctx context.Context) error {
+	f := v.f
+	v.active = inForce(v.holds, v.now)
+	if len(v.active) == 0 && !v.m.open(v.subject) {
+		Settle(v.holds, v.now)
+		return nil
+	}
+	err := v.read(ctx)
+	if errors.Is(err, ErrUnsupported) && !v.m.open(v.subject) {
+		Fail(v.active, v.now, err.Error())
+		Settle(v.holds, v.now)
+		return nil
 	}
 	if err != nil {
-		return rep, fmt.Errorf("read %s: %w", f.Name, err)
+		return fmt.Errorf("read %s: %w", f.what(v.subject), err)
 	}
-	active = f.answerable(active, observed, now)
-	claims := f.claims(active)
-	f.look(memory, observed, claims, now, &rep)
-	if changes := f.changes(memory, observed, claims); len(changes) > 0 {
-		err := f.write(ctx, memory, changes, observed, now, &rep)
+	v.dropUnanswerable()
+	v.claim()
+	v.look()
+	if changes := v.changes(); len(changes) > 0 {
+		err := v.write(ctx, changes)
 		if errors.Is(err, ErrUnsupported) {
 			// The holds that need this write will never have it. Those that are in
 			// force stay, and what they changed stays remembered.
-			active = f.failUnmet(active, memory, observed, now, err)
-			if claims = f.claims(active); len(f.changes(memory, observed, claims)) == 0 {
+			v.failUnmet(err)
+			if v.claim(); len(v.changes()) == 0 {
 				err = nil
 			}
 		}
-		if err != nil || rep.Again {
-			return rep, err
+		if err != nil || v.rep.Again {
+			return err
 		}
 	}
-	f.describe(active, memory)
-	for field, m := range memory {
-		if len(claims[field]) == 0 && m.Intent == nil && m.Applied == m.Baseline {
-			delete(memory, field) // nothing of ours is left in it
-		}
-	}
-	if err := f.save(ctx, memory); err != nil {
-		return rep, err
-	}
-	Settle(holds, now)
-	return rep, nil
+	v.describe()
+	v.settle()
+	return nil
 }
 
-// answerable leaves out, as failed, holds on nothing that the tenant has.
-func (f *Fields) answerable(active []*hold.Hold, observed map[string]string, now time.Time) []*hold.Hold {
-	var out []*hold.Hold
-	for _, h := range active {
-		known := false
-		for field := range f.Levels[h.Level] {
-			_, has := observed[field]
-			known = known || has
-		}
-		if known {
-			out = append(out, h)
-			continue
-		}
-		Fail([]*hold.Hold{h}, now, fmt.Sprintf("the tenant has none of the settings that %s at %s asks for", f.Name, h.Level))
+// what names the setting, for people.
+func (f *Fields) what(subject string) string {
+	if subject == "" {
+		return f.Name
 	}
-	return out
+	return f.Name + " of " + subject
 }
 
-// changes are the fields whose value is not what it should be. A field that the
-// tenant no longer has is left out, and stays remembered for when it is back.
-func (f *Fields) changes(memory map[string]hold.Memory, observed map[string]string, claims map[string][]hold.Claim) map[string]string {
-	out := map[string]string{}
-	for field, m := range memory {
-		value, present := observed[field]
-		if want := f.Orders[field].Desired(m, claims[field]); present && want != value {
-			out[field] = want
-		}
+func (v *visit) read(ctx context.Context) error {
+	state, err := v.f.Setting.Read(ctx, v.subject)
+	if err != nil {
+		return err
 	}
-	return out
+	v.state, v.observed = state, v.f.Spec.values(state.Doc, v.f.cells(v.m, v.subject))
+	return nil
 }
 
-// failUnmet ends the holds that ask for more than is in force, and returns the
-// others.
-func (f *Fields) failUnmet(active []*hold.Hold, memory map[string]hold.Memory, observed map[string]string, now time.Time, why error) []*hold.Hold {
-	var met []*hold.Hold
-	for _, h := range active {
-		unmet := false
-		for field, value := range f.Levels[h.Level] {
-			if !memory[field].Overruled[h.Key()] && f.Orders[field].Stricter(value, observed[field]) {
-				unmet = true
+// cells are the names of all cells that levels name or memory knows of a subject.
+func (f *Fields) cells(m *memory, subject string) []string {
+	names := map[string]bool{}
+	for _, cells := range f.Levels.Cells {
+		for cell := range cells {
+			names[cell] = true
+		}
+	}
+	for key := range m.Cells {
+		if s, cell := splitKey(key); s == subject {
+			names[cell] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// dropUnanswerable fails the holds on nothing that the tenant has.
+func (v *visit) dropUnanswerable() {
+	v.active = slices.DeleteFunc(v.active, func(h *hold.Hold) bool {
+		for cell := range v.f.Levels.Cells[h.Level] {
+			if _, has := v.observed[cell]; has {
+				return false
 			}
 		}
-		if !unmet {
-			met = append(met, h)
-			continue
-		}
-		h.From, h.To = "", ""
-		Fail([]*hold.Hold{h}, now, why.Error())
-	}
-	return met
+		Fail([]*hold.Hold{h}, v.now, fmt.Sprintf("the tenant has none of the settings that %s at %s asks for", v.f.Name, h.Level))
+		return true
+	})
 }
 
-func (f *Fields) claims(active []*hold.Hold) map[string][]hold.Claim {
-	claims := map[string][]hold.Claim{}
-	for _, h := range active {
-		for field, v := range f.Levels[h.Level] {
-			claims[field] = append(claims[field], hold.Claim{Hold: h.Key(), Value: v})
+// claim collects what the holds in force ask of each cell.
+func (v *visit) claim() {
+	v.claims = map[string][]hold.Claim{}
+	for _, h := range v.active {
+		for cell, value := range v.f.Levels.Cells[h.Level] {
+			v.claims[cell] = append(v.claims[cell], hold.Claim{Hold: h.Key(), Value: value, Severity: h.Severity, Created: h.Created})
 		}
 	}
-	return claims
 }
 
-// look compares each field that is claimed or remembered with what is observed.
-func (f *Fields) look(memory map[string]hold.Memory, observed map[string]string, claims map[string][]hold.Claim, now time.Time, rep *Report) {
-	for _, field := range slices.Sorted(maps.Keys(f.Orders)) {
-		m, known := memory[field]
-		if !known && len(claims[field]) == 0 {
-			continue
+// look compares each cell that is claimed or remembered with what is observed.
+func (v *visit) look() {
+	for _, cell := range v.f.cells(v.m, v.subject) {
+		value, present := v.observed[cell]
+		c := v.m.cell(v.subject, cell)
+		if !present || c == nil && len(v.claims[cell]) == 0 {
+			continue // the tenant does not have it now, or nobody asks
 		}
-		value, present := observed[field]
-		if !present {
-			continue // the tenant does not have the field
+		if c == nil {
+			c = v.m.make(v.subject, cell)
 		}
-		var was *hold.Memory
-		if known {
-			was = &m
+		was, held := c.Applied, len(c.Claims) > 0
+		finding := c.Look(v.f.order(cell), value, v.state.At, v.claims[cell])
+		during := ""
+		if held {
+			during = " during a hold"
 		}
-		keys := make([]string, 0, len(claims[field]))
-		for _, c := range claims[field] {
-			keys = append(keys, c.Hold)
-		}
-		// A choice overrules what it came after; a claim that is new since the last
-		// look came later.
-		seen := slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return !slices.Contains(m.Claims, key) })
-		next, finding := f.Orders[field].Look(was, value, seen)
-		next.Claims = keys
-		maps.DeleteFunc(next.Overruled, func(key string, _ bool) bool { return !slices.Contains(keys, key) })
-		if next.Intent != nil && now.Sub(next.IntentAt) > intentLife {
-			next.Intent = nil
-		}
+		from, to := text(cell, was), text(cell, value)
 		switch finding {
 		case hold.Landed:
-			rep.Changes = append(rep.Changes, Change{Field: field, From: m.Applied, To: value})
+			v.rep.Changes = append(v.rep.Changes, Change{Field: v.field(cell), From: from, To: to})
 		case hold.Loosened:
-			rep.Notes = append(rep.Notes, fmt.Sprintf("%s was lowered from %s to %s by somebody else during a hold: left as they chose", field, m.Applied, value))
+			v.note("%s was lowered from %s to %s by somebody else%s: left as they chose", v.field(cell), from, to, during)
 		case hold.Tightened:
-			rep.Notes = append(rep.Notes, fmt.Sprintf("%s was raised from %s to %s by somebody else: kept, also when the holds end", field, m.Applied, value))
+			v.note("%s was raised from %s to %s by somebody else%s: kept, also when the holds end", v.field(cell), from, to, during)
 		case hold.Foreign:
-			rep.Notes = append(rep.Notes, fmt.Sprintf("%s was set to %s by somebody else, a value of which no order is known to what was in force: left as they chose", field, value))
+			v.note("%s was set to %s by somebody else%s, a value of which no order is known to what was in force: left as they chose", v.field(cell), to, during)
 		}
-		memory[field] = next
+		v.m.doubtUnconfirmed(c, v.state.At)
 	}
 }
 
-// describe tells each hold what it changes and whether a human overruled it.
-func (f *Fields) describe(active []*hold.Hold, memory map[string]hold.Memory) {
-	for _, h := range active {
-		var from, to []string
-		overruled, counts := 0, 0
-		for _, field := range slices.Sorted(maps.Keys(f.Levels[h.Level])) {
-			m, ok := memory[field]
-			if !ok {
-				continue
-			}
-			counts++
-			value := f.Levels[h.Level][field]
-			switch {
-			case m.Overruled[h.Key()]:
-				overruled++
-			case f.Orders[field].Stricter(value, m.Baseline):
-				from = append(from, field+" "+m.Baseline)
-				to = append(to, field+" "+value)
-			}
-		}
-		if len(to) > 0 {
-			h.From, h.To = strings.Join(from, ", "), strings.Join(to, ", ")
-		}
-		h.Trouble = ""
-		switch {
-		case overruled > 0 && overruled == counts:
-			h.State, h.Note = hold.Overruled, "somebody chose other values after the hold began"
-		case overruled > 0:
-			h.State, h.Note = hold.Active, "somebody chose another value for part of it after the hold began"
-		default:
-			h.State, h.Note = hold.Active, ""
-		}
-	}
+func (v *visit) note(format string, args ...any) {
+	v.rep.Notes = append(v.rep.Notes, fmt.Sprintf(format, args...))
 }
 
-// write changes fields: intent, request, read back, done.
-func (f *Fields) write(ctx context.Context, memory map[string]hold.Memory, changes, observed map[string]string, now time.Time, rep *Report) error {
-	for field, want := range changes {
-		m := memory[field]
-		m.Intent, m.IntentAt = &want, now
-		memory[field] = m
+// field names a cell of the subject, for people.
+func (v *visit) field(cell string) string {
+	if v.subject == "" {
+		return cell
 	}
-	if err := f.save(ctx, memory); err != nil {
-		return err
-	}
-	if err := f.Setting.Write(ctx, changes, f.Op()); err != nil {
-		err = fmt.Errorf("write %s: %w", f.Name, err)
-		if errors.Is(err, ErrUnsupported) || errors.Is(err, ErrNotApplied) {
-			// An intent that cannot land would only make a human's like choice look ours.
-			for field := range changes {
-				m := memory[field]
-				m.Intent = nil
-				memory[field] = m
-			}
-			if failed := f.save(ctx, memory); failed != nil {
-				return failed
-			}
+	return cell + " of " + v.subject
+}
+
+// text shows a cell's value to people.
+func text(cell string, v hold.Value) string {
+	if strings.HasSuffix(cell, "]") {
+		switch v {
+		case hold.True:
+			return "present"
+		case hold.False:
+			return "absent"
 		}
-		return err
 	}
-	after, err := f.Setting.Read(ctx)
-	if err != nil {
-		return fmt.Errorf("read %s back: %w", f.Name, err)
+	return v.String()
+}
+
+// desired is what a cell should be.
+func (v *visit) desired(cell string) hold.Value {
+	var limit hold.Value
+	for _, l := range v.f.Limits {
+		bound, has := v.f.Levels.Cells[l.Level][cell]
+		if has && v.now.Before(l.Until) && (limit == "" || v.f.order(cell).Stricter(limit, bound)) {
+			limit = bound
+		}
 	}
-	for _, field := range slices.Sorted(maps.Keys(changes)) {
-		m := memory[field]
-		if after[field] != changes[field] {
-			rep.Again = true // the next look tells who was faster
+	want, _ := v.m.cell(v.subject, cell).Desired(v.f.order(cell), v.claims[cell], limit, v.state.At)
+	return want
+}
+
+// changes are the cells whose value is not what it should be, but for those that a
+// person is asked about first. A field that the tenant no longer has is left out,
+// and stays remembered for when it is back.
+func (v *visit) changes() map[string]hold.Value {
+	out := map[string]hold.Value{}
+	v.waiting = map[string]bool{}
+	asks := map[*hold.Hold]string{}
+	for _, cell := range v.f.cells(v.m, v.subject) {
+		value, present := v.observed[cell]
+		c := v.m.cell(v.subject, cell)
+		if !present || c == nil {
 			continue
 		}
-		m.Applied, m.Intent = changes[field], nil
-		memory[field] = m
-		rep.Changes = append(rep.Changes, Change{Field: field, From: observed[field], To: changes[field]})
+		want := v.desired(cell)
+		if want == value {
+			continue
+		}
+		if why := v.question(cell, c, value, want, asks); why != "" {
+			v.waiting[cell] = true
+			continue
+		}
+		out[cell] = want
 	}
-	if rep.Again {
-		return f.save(ctx, memory)
+	for _, h := range v.holds {
+		h.Asks = asks[h]
 	}
-	return nil
+	return out
 }
 
-func (f *Fields) load(ctx context.Context) (map[string]hold.Memory, error) {
-	memory := map[string]hold.Memory{}
-	data, ok, err := f.Store.Get(ctx, f.Name)
-	if err != nil {
-		return nil, fmt.Errorf("%w: load what is known of %s: %w", ErrStore, f.Name, err)
-	}
-	if ok {
-		if err := json.Unmarshal(data, &memory); err != nil {
-			return nil, fmt.Errorf("load what is known of %s: %w", f.Name, err)
+// question is why a cell is not let go yet, and has the holds ask that let go of
+// it. A hold asks until a person has said yes.
+func (v *visit) question(cell string, c *hold.Cell, observed, want hold.Value, asks map[*hold.Hold]string) string {
+	var letting []*hold.Hold
+	atFloor := false
+	for _, h := range v.holds {
+		if h.Letting() || h.Peak > h.Rung {
+			if v.f.asked(h, cell) {
+				letting = append(letting, h)
+				atFloor = atFloor || h.Level == Floor
+			}
 		}
 	}
-	return memory, nil
+	why := c.Question(v.f.order(cell), observed, want, v.m.Doubt, v.f.Levels.Cells[Floor][cell], atFloor)
+	if why == "" {
+		return ""
+	}
+	if len(letting) == 0 {
+		if v.m.Doubt.Reason == "" || c.Base.Told {
+			return "" // a correction, to what somebody chose
+		}
+		return why
+	}
+	waits := false
+	for _, h := range letting {
+		if h.Let == "" {
+			waits = true
+			if asks[h] == "" {
+				asks[h] = v.field(cell) + ": " + why
+			}
+		}
+	}
+	if !waits {
+		return ""
+	}
+	return why
 }
 
-func (f *Fields) save(ctx context.Context, memory map[string]hold.Memory) error {
-	if err := Save(ctx, f.Store, f.Name, memory, len(memory) == 0); err != nil {
-		return fmt.Errorf("save what is known of %s: %w", f.Name, err)
+// asked reports whether a hold asks, or asked on any of its rungs, for a cell.
+func (f *Fields) asked(h *hold.Hold, cell string) bool {
+	levels := []string{h.Level}
+	if h.Ladder != nil {
+		for _, r := range h.Ladder.Rungs {
+			levels = append(levels, r.Level)
+		}
 	}
-	return nil
+	return slices.ContainsFunc(levels, func(level string) bool { _, has := f.Levels.Cells[level][cell]; return has })
+}
+
+// settle marks the holds whose end the tenant confirms: not those that wait for a
+// person.
+func (v *visit) settle() {
+	var done []*hold.Hold
+	for _, h := range v.holds {
+		if h.Letting() && h.Asks == "" {
+			done = append(done, h)
+		}
+	}
+	Settle(done, v.now)
 }

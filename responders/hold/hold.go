@@ -30,6 +30,9 @@ const (
 // Ended reports whether a hold in this state is past, whatever comes.
 func (s State) Ended() bool { return s == Released || s == Failed }
 
+// Letting reports whether the hold is over and its setting not yet confirmed back.
+func (h *Hold) Letting() bool { return h.State == Releasing || h.State == Unreleased }
+
 // Cause says what a hold answers.
 type Cause struct {
 	Rule     string `json:"rule"`

@@ -20,11 +20,11 @@ import (
 
 var (
 	start  = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
-	levels = map[string]map[string]string{
-		"guarded":  {"bot_detection_level": "medium", "challenge_password_policy": "when_risky"},
-		"elevated": {"bot_detection_level": "high", "challenge_password_policy": "when_risky"},
-		"maximum":  {"bot_detection_level": "high", "challenge_password_policy": "always"},
-	}
+	levels = &control.Levels{Cells: map[string]map[string]hold.Value{
+		"guarded":  {"bot_detection_level": `"medium"`, "challenge_password_policy": `"when_risky"`},
+		"elevated": {"bot_detection_level": `"high"`, "challenge_password_policy": `"when_risky"`},
+		"maximum":  {"bot_detection_level": `"high"`, "challenge_password_policy": `"always"`},
+	}}
 )
 
 const path = "/api/v2/attack-protection/bot-detection"
@@ -84,7 +84,8 @@ func newBench(t *testing.T, opts tenantsim.Options) *bench {
 
 // restart loses the control and keeps its store.
 func (b *bench) restart() {
-	b.control = New(b.client, levels, b.store, func() string { b.n++; return fmt.Sprintf("op-%d", b.n) })
+	b.control = &control.Fields{Name: Name, Spec: Spec, Levels: levels, Setting: Setting(b.client), Store: b.store,
+		Op: func() string { b.n++; return fmt.Sprintf("op-%d", b.n) }}
 }
 
 func (b *bench) hold(level string, ttl time.Duration) *hold.Hold {
@@ -124,6 +125,14 @@ func (b *bench) quiet() {
 	require.Empty(b.t, rep.Changes)
 	require.Empty(b.t, rep.Notes)
 	require.Len(b.t, b.bodies, writes)
+}
+
+// forgotten asserts that nothing is remembered once no late line can come.
+func (b *bench) forgotten() {
+	b.t.Helper()
+	b.after(31 * 24 * time.Hour)
+	b.run()
+	require.Empty(b.t, b.store)
 }
 
 func (b *bench) after(d time.Duration) { b.now = b.now.Add(d) }

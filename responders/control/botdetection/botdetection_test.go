@@ -18,7 +18,7 @@ func TestAHoldWritesOnlyWhatItChangesAndPutsItBack(t *testing.T) {
 	b := newBench(t, tenantsim.Options{})
 	h := b.hold("elevated", time.Hour)
 	rep := b.run()
-	require.Equal(t, []control.Change{{Field: "bot_detection_level", From: "medium", To: "high"}}, rep.Changes)
+	require.Equal(t, []control.Change{{Field: "bot_detection_level", From: "medium", To: "high", Op: "op-2"}}, rep.Changes)
 	require.Equal(t, []string{`{"bot_detection_level":"high"}`}, b.bodies)
 	require.Equal(t, "bot_detection_level medium", h.From)
 	require.Equal(t, "bot_detection_level high", h.To)
@@ -30,7 +30,7 @@ func TestAHoldWritesOnlyWhatItChangesAndPutsItBack(t *testing.T) {
 	b.is("medium", "when_risky")
 	require.Equal(t, hold.Released, h.State)
 	require.Equal(t, b.now, h.Ended)
-	require.Empty(t, b.store, "nothing is left to remember")
+	b.forgotten()
 	b.quiet()
 }
 
@@ -73,7 +73,7 @@ func TestAHumanWhoLowersOverrulesThePresentHoldsOnly(t *testing.T) {
 	b.run()
 	b.is("low", "when_risky")
 	require.Equal(t, hold.Released, first.State)
-	require.Empty(t, b.store)
+	b.forgotten()
 }
 
 func TestAHoldIsOverruledWhenAllOfItIs(t *testing.T) {
@@ -131,7 +131,7 @@ func TestAHumanWhoRaisesIsKeptAfterTheHold(t *testing.T) {
 	b.human(map[string]any{"challenge_password_policy": "always"})
 	rep := b.run()
 	require.Len(t, rep.Notes, 1)
-	require.Contains(t, rep.Notes[0], "raised from when_risky to always by somebody else: kept")
+	require.Contains(t, rep.Notes[0], "raised from when_risky to always by somebody else during a hold: kept")
 	b.quiet()
 	b.after(time.Hour)
 	b.run()
@@ -256,7 +256,7 @@ func TestWhatTheTenantRefusesFailsForGood(t *testing.T) {
 			require.Empty(t, h.To)
 			require.Equal(t, b.now, h.Ended)
 			b.run()
-			require.Empty(t, b.store, "nothing of it is left")
+			b.forgotten()
 			b.is("medium", "when_risky")
 		})
 	}
@@ -312,7 +312,7 @@ type brokenStore struct{ memStore }
 func (brokenStore) Put(context.Context, string, []byte) error { return fmt.Errorf("disk full") }
 
 func TestCheckNamesTheLevels(t *testing.T) {
-	c := New(nil, levels, memStore{}, nil)
+	c := &control.Fields{Name: Name, Spec: Spec, Levels: levels}
 	require.NoError(t, c.Check("maximum", ""))
 	require.EqualError(t, c.Check("extreme", ""), `bot-detection has no level "extreme": one of elevated, guarded, maximum`)
 	require.ErrorContains(t, c.Check("maximum", "198.51.100.7"), "takes no subject")
