@@ -44,6 +44,9 @@ type Config struct {
 type Options struct {
 	// ReadOnly refuses every method but GET and HEAD before anything reaches the wire; see SetReadOnly.
 	ReadOnly bool
+	// Fence says why nothing may be written now, nil when it may. It is asked right before each request that writes
+	// reaches the wire, also a repeated one, and must be quick. Nothing is refused if nil.
+	Fence func() error
 	// HTTP gives the transport, and the time that one request may take (15s if it has none). Its redirect policy
 	// and cookies are not used. A transport of our own if nil.
 	HTTP *http.Client
@@ -118,7 +121,7 @@ func New(cfg Config, opts Options) (*Client, error) {
 	return c, nil
 }
 
-// build stacks the transports, outermost first: read-only guard, fail-fast, quota, token, time limit, network.
+// build stacks the transports, outermost first: read-only guard, fail-fast, quota, token, fence, time limit, network.
 func (c *Client) build(cfg Config, opts Options) error {
 	network := limitTime(opts.HTTP)
 	tokens, err := newTokens(cfg, c.base, network, c.secrets)
@@ -126,8 +129,12 @@ func (c *Client) build(cfg Config, opts Options) error {
 		return err
 	}
 	c.tokens = tokens
+	var out http.RoundTripper = network
+	if opts.Fence != nil {
+		out = &fence{allowed: opts.Fence, next: out}
+	}
 	var shared http.RoundTripper = &bearer{
-		next:      network,
+		next:      out,
 		tokens:    tokens,
 		base:      c.base,
 		userAgent: userAgent(opts.Instance),

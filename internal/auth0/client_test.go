@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -184,6 +185,32 @@ func goneIsDone() []string {
 		}
 	}
 	return names
+}
+
+func TestBeyondTheFenceOnlyReadsReachTheTenant(t *testing.T) {
+	f := newFakeTenant(t, func(w http.ResponseWriter, r *http.Request) { replyWell(w, r) })
+	lost := errors.New("another process may work for this tenant now")
+	var why error
+	c := newClient(t, f, Options{Fence: func() error { return why }})
+	calls := everyCall(c)
+	for _, name := range writes() {
+		why = nil
+		require.NoError(t, calls[name](t.Context()), name)
+		why = lost
+		sent := len(f.requests("/"))
+		err := calls[name](t.Context())
+		require.ErrorIs(t, err, ErrReadOnly, name)
+		require.ErrorIs(t, err, lost, name)
+		require.ErrorContains(t, err, "refused: another process")
+		require.NotContains(t, err.Error(), "observe")
+		for _, r := range f.requests("/")[sent:] {
+			require.Equal(t, "GET", r.method, "%s %s", name, r.path)
+		}
+		delete(calls, name)
+	}
+	for name, call := range calls {
+		require.NoError(t, call(t.Context()), name)
+	}
 }
 
 func TestInObserveModeOnlyReadsReachTheTenant(t *testing.T) {

@@ -33,7 +33,7 @@ var (
 	ErrRateLimited = errors.New("rate limited")
 	// ErrUnreachable: no answer, or none of use, and nothing was applied.
 	ErrUnreachable = errors.New("unreachable")
-	// ErrReadOnly: refused in observe mode; nothing was sent.
+	// ErrReadOnly: refused in observe mode, or by Options.Fence; nothing was sent.
 	ErrReadOnly = errors.New("refused in observe mode")
 	// ErrUnknownOutcome: a write was sent and answered by 5xx, or not answered: it may have been applied or not. Read
 	// the object before doing anything else.
@@ -154,7 +154,10 @@ func (c *Client) fault(call call, sent bool, err error) error {
 	out := &callError{domain: c.domain, doing: call.doing, method: call.method, path: call.path, err: err}
 	var status *StatusError
 	var refused *tokenError
+	var fenced *fencedError
 	switch {
+	case errors.As(err, &fenced):
+		out.kind = fenced
 	case errors.Is(err, ErrReadOnly):
 		out.kind = ErrReadOnly
 	case errors.As(err, &refused):

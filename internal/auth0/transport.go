@@ -26,6 +26,30 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	return g.next.RoundTrip(req)
 }
 
+// fence lets nothing that writes pass while allowed says why. It stands where a request leaves, since one may wait long for
+// quota before that.
+type fence struct {
+	allowed func() error
+	next    http.RoundTripper
+}
+
+func (f *fence) RoundTrip(req *http.Request) (*http.Response, error) {
+	if isWrite(req.Method) {
+		if err := f.allowed(); err != nil {
+			closeBody(req)
+			return nil, &fencedError{err}
+		}
+	}
+	return f.next.RoundTrip(req)
+}
+
+// fencedError is an ErrReadOnly with the fence's own words.
+type fencedError struct{ why error }
+
+func (e *fencedError) Error() string        { return "refused: " + e.why.Error() }
+func (e *fencedError) Unwrap() error        { return e.why }
+func (e *fencedError) Is(target error) bool { return target == ErrReadOnly }
+
 func isWrite(method string) bool {
 	return method != http.MethodGet && method != http.MethodHead && method != ""
 }
