@@ -33,6 +33,8 @@ type daemonOptions struct {
 	snapshotEvents int           // events between two snapshots; the intake's own bound if 0
 	snapshotEvery  time.Duration // likewise
 	streamEvery    time.Duration // how often log streams are asked about; the daemon's own time if 0
+
+	lease journal.LeaseOptions // the daemon's own if zero
 }
 
 // daemon is everything that runs for one configuration.
@@ -40,6 +42,7 @@ type daemon struct {
 	cfg     *config.Config
 	opts    daemonOptions
 	log     *slog.Logger
+	process string // its name among all that ever were on the store
 	journal *journal.Journal
 	letters *logstream.DeadLetter
 	slack   *slack.Slack
@@ -57,7 +60,11 @@ func newDaemon(ctx context.Context, cfg *config.Config, content *config.Loaded, 
 	}
 	opts.snapshotEvents = cmp.Or(opts.snapshotEvents, snapshotEvents)
 	opts.snapshotEvery = cmp.Or(opts.snapshotEvery, snapshotEvery)
+	opts.lease = cmp.Or(opts.lease, lease)
 	d := &daemon{cfg: cfg, opts: opts, log: log}
+	if d.process, err = processName(); err != nil {
+		return nil, err
+	}
 	if d.journal, err = openJournal(ctx, cfg, log); err != nil {
 		return nil, err
 	}

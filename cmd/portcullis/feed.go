@@ -65,7 +65,9 @@ func (t *tenant) health(now time.Time) tenantHealth {
 			h.Reasons = append(h.Reasons, name+": "+r)
 		}
 	}
-	if in := t.current.Load(); in == nil {
+	if in, holder := t.current.Load(), t.standby.Load(); holder != nil {
+		h.Verdict, h.Reasons = logstream.Blind, []string{"standby: ask " + *holder + ", which guards it"}
+	} else if in == nil {
 		h.Verdict, h.Reasons = logstream.Blind, append([]string{"not guarded: recovering"}, h.Reasons...)
 	} else if why := in.trouble.Load(); why != nil {
 		h.Verdict, h.Reasons = logstream.Blind, append([]string{"events cannot be kept: " + *why}, h.Reasons...)

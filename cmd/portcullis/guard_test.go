@@ -26,6 +26,7 @@ type guardTenant struct {
 	sim    *tenantsim.Tenant
 	secret string // of the application; the right one if empty
 	poll   bool   // also by poll, from the beginning
+	mode   string // observe if empty
 	limits string // of the webhook: more keys, each behind a comma
 }
 
@@ -64,10 +65,10 @@ func quietSim(name string) *tenantsim.Tenant {
 }
 
 // guardConfig writes a configuration for the tenants into dir and returns its path.
-func guardConfig(t *testing.T, dir string, tenants []guardTenant) string {
+func guardConfig(t *testing.T, dir, store string, tenants []guardTenant) string {
 	t.Helper()
 	var b strings.Builder
-	b.WriteString("store: {dir: ./data}\nhttp: {listen: \"127.0.0.1:0\", token_file: ./admin}\ntenants:\n")
+	b.WriteString("store: {" + store + "}\nhttp: {listen: \"127.0.0.1:0\", token_file: ./admin}\ntenants:\n")
 	files := map[string]string{"admin": "the-admin-token"}
 	for _, gt := range tenants {
 		srv := httptest.NewServer(gt.sim.Handler())
@@ -76,8 +77,12 @@ func guardConfig(t *testing.T, dir string, tenants []guardTenant) string {
 		if gt.secret != "" {
 			files["secret-"+gt.name] = gt.secret
 		}
-		fmt.Fprintf(&b, "  - name: %s\n    domain: %s\n    base_url: %s\n    client_id: %s\n    client_secret_file: ./secret-%[1]s\n    logs:\n      webhook: {path: /logs/%[1]s, token_file: ./hook-%[1]s%[5]s}\n",
-			gt.name, gt.sim.Domain(), srv.URL, tenantsim.DefaultClientID, gt.limits)
+		mode := ""
+		if gt.mode != "" {
+			mode = "    mode: " + gt.mode + "\n"
+		}
+		fmt.Fprintf(&b, "  - name: %s\n    domain: %s\n    base_url: %s\n    client_id: %s\n    client_secret_file: ./secret-%[1]s\n%[6]s    logs:\n      webhook: {path: /logs/%[1]s, token_file: ./hook-%[1]s%[5]s}\n",
+			gt.name, gt.sim.Domain(), srv.URL, tenantsim.DefaultClientID, gt.limits, mode)
 		if gt.poll {
 			b.WriteString("      poll: {start: beginning}\n")
 		}
@@ -93,10 +98,18 @@ func guardConfig(t *testing.T, dir string, tenants []guardTenant) string {
 // startGuard runs a daemon for the tenants until the test ends.
 func startGuard(t *testing.T, dir string, opts daemonOptions, tenants ...guardTenant) *guard {
 	t.Helper()
-	return runGuard(t, guardConfig(t, dir, tenants), opts)
+	return runGuard(t, guardConfig(t, dir, "dir: ./data", tenants), opts)
 }
 
 func runGuard(t *testing.T, file string, opts daemonOptions) *guard {
+	t.Helper()
+	g := launchGuard(t, file, opts)
+	g.eventually("every tenant is guarded", func() bool { return g.daemon.notReady() == nil })
+	return g
+}
+
+// launchGuard is runGuard for a daemon that need not guard yet.
+func launchGuard(t *testing.T, file string, opts daemonOptions) *guard {
 	t.Helper()
 	cfg, content, err := load(file)
 	require.NoError(t, err)
@@ -118,7 +131,6 @@ func runGuard(t *testing.T, file string, opts daemonOptions) *guard {
 		}
 	})
 	t.Cleanup(g.stopped)
-	g.eventually("every tenant is guarded", func() bool { return g.daemon.notReady() == nil })
 	return g
 }
 

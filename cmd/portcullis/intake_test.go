@@ -117,7 +117,7 @@ func TestAWindowOfThirtyDaysSurvivesAStopAndALostSnapshot(t *testing.T) {
 			dir := t.TempDir()
 			require.NoError(t, os.Mkdir(filepath.Join(dir, "rules"), 0o700))
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "rules", "slow.yaml"), []byte(thirtyDays), 0o600))
-			file := guardConfig(t, dir, []guardTenant{{name: "acme", sim: quietSim("acme")}})
+			file := guardConfig(t, dir, "dir: ./data", []guardTenant{{name: "acme", sim: quietSim("acme")}})
 			text, err := os.ReadFile(file)
 			require.NoError(t, err)
 			require.NoError(t, os.WriteFile(file, append(text, "  dirs: [./rules]\n"...), 0o600))

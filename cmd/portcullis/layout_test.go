@@ -24,6 +24,7 @@ var layout = map[string][]string{
 	"internal/yamldoc":   {"internal/diag"},
 	"internal/auth0":     {},
 	"internal/faultdisk": {},
+	"internal/faultnet":  {},
 	"internal/httpapi":   {},
 	"internal/journal":   {},
 	"internal/schemagen": {},

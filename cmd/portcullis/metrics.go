@@ -61,7 +61,8 @@ var (
 	mStore      = desc("store_bytes", "Size of a stream of the store.", "stream")
 	mStoreMsgs  = desc("store_messages", "Messages in a stream of the store.", "stream")
 	mFailures   = desc("tenant_failures_total", "Times that a tenant's guarding ended in a failure and began anew.", "tenant")
-	mReady      = desc("tenant_guarded", "1 while the tenant is guarded, 0 while it recovers.", "tenant")
+	mReady      = desc("tenant_guarded", "1 while this process guards the tenant, 0 while it recovers or stands by.", "tenant")
+	mStandby    = desc("tenant_standby", "1 while another process guards the tenant.", "tenant")
 )
 
 // Describe is for package prometheus.
@@ -89,6 +90,7 @@ func (m metrics) Collect(ch chan<- prometheus.Metric) {
 	for _, t := range m.d.tenants {
 		in := t.current.Load()
 		gauge(mReady, oneIf(in != nil), t.name)
+		gauge(mStandby, oneIf(t.standby.Load() != nil), t.name)
 		counter(mFailures, float64(t.failures.Load()), t.name)
 		if t.poll != nil {
 			counter(mGaps, float64(t.gaps.Load()), t.name)

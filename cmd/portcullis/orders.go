@@ -182,6 +182,9 @@ func giveOrder(ctx context.Context, std stdio, file string, o tenantOrder) ([]or
 
 // carryOut carries an order out while no daemon runs.
 func (t *tenant) carryOut(ctx context.Context, o responders.Order) (string, error) {
+	if err := t.lease.Acquire(ctx, nil); err != nil {
+		return "", err
+	}
 	incidents, err := openStore(ctx, t.daemon.journal, "incidents", t.name)
 	if err != nil {
 		return "", err
@@ -195,7 +198,7 @@ func (t *tenant) carryOut(ctx context.Context, o responders.Order) (string, erro
 
 // readDaemon reads from the running daemon, or from the store when none runs.
 func readDaemon[T any](ctx context.Context, cfg *config.Config, path string, here func(*journal.Journal) (T, error)) (out T, err error) {
-	j, err := journal.Open(ctx, journal.Options{Dir: cfg.StoreDir(), NATS: cfg.Store.NATS, CredsFile: cfg.CredsFile()})
+	j, err := openJournal(ctx, cfg, nil)
 	if errors.Is(err, journal.ErrInUse) {
 		return out, askDaemon(ctx, cfg, path, &out)
 	}

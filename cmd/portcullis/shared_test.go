@@ -40,7 +40,7 @@ func TestReadyMadeStreamsReachTheTenantOfTheirToken(t *testing.T) {
 func TestADaemonWhoseTenantsShareATokenDoesNotStart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	file := guardConfig(t, dir, []guardTenant{{name: "one", sim: quietSim("one")}, {name: "two", sim: quietSim("two")}})
+	file := guardConfig(t, dir, "dir: ./data", []guardTenant{{name: "one", sim: quietSim("one")}, {name: "two", sim: quietSim("two")}})
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "hook-two"), []byte("hook-one\n"), 0o600))
 	cfg, content, err := load(file)
 	require.NoError(t, err)

@@ -87,15 +87,12 @@ func instanceID(ctx context.Context, j *journal.Journal) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if data, ok, err := kv.Get(ctx, "id"); err != nil || ok {
-		return string(data), err
-	}
 	b := make([]byte, 4)
 	if _, err := rand.Read(b); err != nil {
 		return "", fmt.Errorf("make an id for this installation: %w", err)
 	}
-	id := hex.EncodeToString(b)
-	return id, kv.Put(ctx, "id", []byte(id))
+	id, err := kv.Create(ctx, "id", []byte(hex.EncodeToString(b)))
+	return string(id), err
 }
 
 // operationIDs numbers this process's writes. A random start keeps them apart from

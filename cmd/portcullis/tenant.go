@@ -13,6 +13,7 @@ import (
 
 	"portcullis/config"
 	"portcullis/internal/auth0"
+	"portcullis/internal/journal"
 	"portcullis/logstream"
 	"portcullis/responders"
 	"portcullis/responders/control/all"
@@ -38,6 +39,9 @@ type tenant struct {
 	answers  atomic.Pointer[responders.Responder]
 	feed     feedState
 
+	lease   *journal.Lease
+	standby atomic.Pointer[string] // who guards the tenant instead; nil while this process does, or is about to
+
 	gaps     atomic.Int64 // told by the poll
 	failures atomic.Int64 // lives that ended in one
 
@@ -49,6 +53,7 @@ func newTenant(ctx context.Context, d *daemon, cfg *config.Tenant, content *conf
 		monitors: map[string]*logstream.FeedMonitor{}}
 	t.cfg.Store(cfg)
 	t.content.Store(content)
+	t.lease = d.journal.Lease(cfg.Name, d.process, d.opts.lease)
 	secret, err := d.cfg.ClientSecret(cfg)
 	if err != nil {
 		return nil, err
@@ -60,7 +65,7 @@ func newTenant(ctx context.Context, d *daemon, cfg *config.Tenant, content *conf
 	t.api, err = auth0.New(auth0.Config{
 		Domain: cfg.Domain, CustomDomain: cfg.CustomDomain, BaseURL: cfg.BaseURL,
 		ClientID: cfg.ClientID, ClientSecret: secret.Reveal(), PrivateKeyPEM: key,
-	}, auth0.Options{ReadOnly: cfg.Mode == responders.Observe, Logger: d.log, Instance: instance})
+	}, auth0.Options{ReadOnly: cfg.Mode == responders.Observe, Fence: t.lease.Held, Logger: d.log, Instance: instance})
 	if err != nil {
 		return nil, err
 	}
@@ -134,14 +139,12 @@ const (
 func (t *tenant) guard(ctx context.Context) error {
 	for rest := firstRest; ; rest = min(2*rest, lastRest) {
 		began := time.Now()
-		l, err := t.begin(ctx)
-		if err == nil {
-			err = l.run(ctx)
-		} else if ctx.Err() != nil {
-			return nil // stopped before it had begun: nothing is half done
-		}
+		begun, err := t.reign(ctx)
 		if ctx.Err() != nil {
-			return err
+			if begun {
+				return err
+			}
+			return nil // stopped before it had begun: nothing is half done
 		}
 		if time.Since(began) > lastRest {
 			rest = firstRest
@@ -289,7 +292,7 @@ func (d *daemon) notReady() error {
 	var waiting []string
 	for _, t := range d.tenants {
 		if t.current.Load() == nil {
-			waiting = append(waiting, t.name)
+			waiting = append(waiting, t.name+t.whyNotGuarded())
 		}
 	}
 	if len(waiting) > 0 {

@@ -16,7 +16,9 @@ import (
 // connect reaches the external cluster, within ctx.
 func (s *session) connect(ctx context.Context) (*nats.Conn, error) {
 	j := s.j
-	options := append(j.clientOptions(), nats.Timeout(5*time.Second))
+	// What is written while there is no connection must fail, and not reach the cluster minutes later: another process
+	// may have taken over by then.
+	options := append(j.clientOptions(), nats.Timeout(5*time.Second), nats.ReconnectBufSize(-1))
 	if deadline, ok := ctx.Deadline(); ok {
 		if left := time.Until(deadline); left < 5*time.Second {
 			options = append(options, nats.Timeout(max(left, time.Millisecond)))
@@ -51,6 +53,28 @@ func (s *session) connect(ctx context.Context) (*nats.Conn, error) {
 			}
 		}()
 		return nil, fmt.Errorf("connect to NATS: no answer: %w: check store.nats and the network", ctx.Err())
+	}
+}
+
+// await waits for a connection that was lost, as long as a write may take.
+func (s *session) await(ctx context.Context) error {
+	if s.server != nil || s.conn == nil || s.conn.IsConnected() {
+		return nil
+	}
+	changed := s.conn.StatusChanged(nats.CONNECTED)
+	defer s.conn.RemoveStatusListener(changed)
+	if s.conn.IsConnected() {
+		return nil
+	}
+	timer := time.NewTimer(ackTimeout)
+	defer timer.Stop()
+	select {
+	case <-changed:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return errors.New("no connection to NATS: check the network")
 	}
 }
 

@@ -104,6 +104,38 @@ func (kv *KV) Put(ctx context.Context, key string, value []byte) error {
 	})
 }
 
+// Create sets the value of key if it has none, and returns the one it has then. Of several processes that create it at once
+// all get the same.
+func (kv *KV) Create(ctx context.Context, key string, value []byte) (has []byte, err error) {
+	err = kv.do(ctx, "create", key, writing, func(ctx context.Context, s *session) error {
+		encoded, err := encodeKey(key)
+		if err != nil {
+			return err
+		}
+		store, err := s.bucket(ctx, kv.bucket)
+		if err != nil {
+			return err
+		}
+		for has = nil; has == nil; {
+			old, found, err := s.get(ctx, kv.bucket, key)
+			if err != nil {
+				return err
+			}
+			if found {
+				has = old
+				return nil
+			}
+			if _, err = store.Create(ctx, encoded, value); err == nil {
+				has = value
+			} else if !errors.Is(err, jetstream.ErrKeyExists) {
+				return err
+			}
+		}
+		return nil
+	})
+	return has, err
+}
+
 // Delete removes key; one that is not there is no error.
 func (kv *KV) Delete(ctx context.Context, key string) error {
 	return kv.do(ctx, "delete", key, writing, func(ctx context.Context, s *session) error {

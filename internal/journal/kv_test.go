@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -101,6 +102,30 @@ func TestADeletedKeyIsGone(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, found)
 	require.Equal(t, "again", string(value))
+}
+
+func TestAKeyIsCreatedOnce(t *testing.T) {
+	kv, err := open(t, Options{Dir: t.TempDir()}).KV(t.Context(), "things")
+	require.NoError(t, err)
+	got := make(chan string, 8)
+	for i := range 8 {
+		go func() {
+			has, err := kv.Create(t.Context(), "id", []byte{byte('a' + i)})
+			got <- fmt.Sprint(string(has), err)
+		}()
+	}
+	first := <-got
+	for range 7 {
+		require.Equal(t, first, <-got)
+	}
+	value, found, err := kv.Get(t.Context(), "id")
+	require.NoError(t, err)
+	require.True(t, found)
+	require.Equal(t, first, fmt.Sprint(string(value), nil))
+	require.NoError(t, kv.Delete(t.Context(), "id"))
+	has, err := kv.Create(t.Context(), "id", []byte("new"))
+	require.NoError(t, err)
+	require.Equal(t, "new", string(has))
 }
 
 func TestAnEmptyBucketHasNoKeys(t *testing.T) {

@@ -2,77 +2,18 @@ package journal
 
 import (
 	"context"
-	"io"
-	"net"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/require"
+
+	"portcullis/internal/faultnet"
 )
 
 // short makes leases change hands within a test's patience. A renewal may be late by
 // some hundred milliseconds on a busy machine before one is lost.
 var short = LeaseOptions{TTL: 1500 * time.Millisecond, Margin: 500 * time.Millisecond, Every: 50 * time.Millisecond}
-
-// cut is a way to a server that can be cut and mended.
-type cut struct {
-	url string
-	to  string
-
-	mu    sync.Mutex
-	off   bool
-	conns []net.Conn
-}
-
-func newCut(t *testing.T, url string) *cut {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(func() { ln.Close() })
-	c := &cut{url: "nats://" + ln.Addr().String(), to: strings.TrimPrefix(url, "nats://")}
-	go func() {
-		for {
-			in, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			c.join(in)
-		}
-	}()
-	return c
-}
-
-func (c *cut) join(in net.Conn) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	out, err := net.Dial("tcp", c.to)
-	if c.off || err != nil {
-		in.Close()
-		return
-	}
-	c.conns = append(c.conns, in, out)
-	for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
-		go func() {
-			_, _ = io.Copy(pair[0], pair[1])
-			pair[0].Close()
-			pair[1].Close()
-		}()
-	}
-}
-
-func (c *cut) set(off bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.off = off; off {
-		for _, conn := range c.conns {
-			conn.Close()
-		}
-		c.conns = nil
-	}
-}
 
 // keep keeps a lease in the background; the channel gives how that ended.
 func keep(t *testing.T, l *Lease) (stop context.CancelFunc, ended chan error) {
@@ -125,8 +66,8 @@ func TestALeaseThatIsGivenUpGoesToTheOneThatWaits(t *testing.T) {
 
 func TestALeaseThatCannotBeRenewedIsLostBeforeAnotherHasIt(t *testing.T) {
 	srv := runServer(t, server.Options{JetStream: true, StoreDir: t.TempDir()})
-	way := newCut(t, srv.ClientURL())
-	a := open(t, Options{NATS: way.url}).Lease("acme", "a", short)
+	way := faultnet.New(t, srv.Addr().String())
+	a := open(t, Options{NATS: "nats://" + way.Addr}).Lease("acme", "a", short)
 	b := open(t, Options{NATS: srv.ClientURL()}).Lease("acme", "b", short)
 	require.NoError(t, a.Acquire(t.Context(), nil))
 	_, ended := keep(t, a)
@@ -139,7 +80,7 @@ func TestALeaseThatCannotBeRenewedIsLostBeforeAnotherHasIt(t *testing.T) {
 	}
 	first := renewals()
 	require.Eventually(t, func() bool { return renewals() > first+3 }, 10*time.Second, short.Every)
-	way.set(true)
+	way.Cut()
 	require.ErrorIs(t, <-ended, ErrLeaseLost)
 	lost := time.Now()
 	require.ErrorIs(t, a.Held(), ErrLeaseLost)
@@ -152,7 +93,7 @@ func TestALeaseThatCannotBeRenewedIsLostBeforeAnotherHasIt(t *testing.T) {
 
 	// Back again, the first one waits for the other.
 	_, kept := keep(t, b)
-	way.set(false)
+	way.Mend()
 	again, waits := acquire(t, a)
 	require.Equal(t, "b", <-waits)
 	require.NoError(t, b.Held())

@@ -155,6 +155,11 @@ func (j *Journal) begin(ctx context.Context, needs use) (*session, context.Conte
 		end = s.dead
 	}
 	ctx, cancel := until(ctx, end, s.failure)
+	if err := s.await(ctx); err != nil {
+		cancel()
+		j.running.Done()
+		return nil, nil, nil, err
+	}
 	return s, ctx, func() { cancel(); j.running.Done() }, nil
 }
 
