@@ -2,6 +2,7 @@ package detections
 
 import (
 	"cmp"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -48,6 +49,16 @@ const (
 type Change struct {
 	Transition Transition
 	Alert      Alert
+}
+
+// ID tells a change from any other: the same events make a change of the same id
+// again.
+func (c *Change) ID() string {
+	a, id := &c.Alert, fmt.Sprintf("alert %s %s", c.Alert.ID, c.Transition)
+	if c.Transition == Updated {
+		id += fmt.Sprintf(" %d %d %s", a.Count, a.UpdatedAt.UnixMilli(), a.Severity)
+	}
+	return id
 }
 
 // Stats counts what an engine has seen.

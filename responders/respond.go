@@ -95,11 +95,8 @@ func (r *Responder) handle(ctx context.Context, o offered, now time.Time) error 
 // saved, so that none is missing; killed between the two, the next life records
 // the same transition under the same id.
 func (r *Responder) recordAlert(ctx context.Context, tr detections.Transition, incident string, a detections.Alert, now time.Time) error {
-	id := fmt.Sprintf("alert %s %s", a.ID, tr)
-	if tr == detections.Updated {
-		id += fmt.Sprintf(" %d %d %s", a.Count, a.UpdatedAt.UnixMilli(), a.Severity)
-	}
-	if err := r.opts.Record(ctx, id, map[string]any{"kind": "alert", "transition": tr, "incident": incident, "alert": a, "at": now}); err != nil {
+	c := detections.Change{Transition: tr, Alert: a}
+	if err := r.opts.Record(ctx, c.ID(), map[string]any{"kind": "alert", "transition": tr, "incident": incident, "alert": a, "at": now}); err != nil {
 		return fmt.Errorf("record alert %s: %w", a.ID, err)
 	}
 	return nil

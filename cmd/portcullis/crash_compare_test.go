@@ -21,8 +21,9 @@ import (
 // crashResult is what a run has left behind.
 type crashResult struct {
 	alerts    []string       // as finally told, without their ids, sorted
-	repeats   int            // deeds that say once more that an alert opened
+	repeats   int            // deeds that say once more that an alert opened, and findings that say what another said
 	unopened  int            // alerts of which no deed says that they opened
+	unfound   int            // transitions of these that are no finding
 	announced map[string]int // by incident and severity
 	journaled int            // events in the journal
 	distinct  int
@@ -62,6 +63,22 @@ func (r *crashRun) result() crashResult {
 		return nil
 	}))
 	res.unopened = len(last) - len(opened)
+	found := map[string]bool{}
+	require.NoError(t, readFindings(ctx, j, crashTenant, func(c detections.Change) error {
+		if found[c.ID()] {
+			res.repeats++
+		}
+		found[c.ID()] = true
+		return nil
+	}))
+	for id := range last {
+		for _, tr := range []detections.Transition{detections.Opened, detections.Resolved} {
+			c := detections.Change{Transition: tr, Alert: detections.Alert{ID: id}}
+			if !found[c.ID()] && (tr == detections.Opened || last[id].ResolvedAt != nil) {
+				res.unfound++
+			}
+		}
+	}
 	for _, a := range last {
 		res.alerts = append(res.alerts, crashAlertText(t, a))
 	}

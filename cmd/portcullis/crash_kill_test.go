@@ -62,6 +62,7 @@ func TestADaemonKilledAtAnyInstantLosesNothingAndCountsNothingTwice(t *testing.T
 		require.Equal(t, len(events), res.journaled, "%s: events in the journal, each time they are there", name)
 		require.EqualValues(t, len(events), res.counted, "%s: events counted by the engine", name)
 		require.Zero(t, res.repeats, "%s: deeds that say once more that an alert opened", name)
+		require.Zero(t, res.unfound, "%s: transitions of alerts that are no finding", name)
 		require.Zero(t, res.unopened, "%s: alerts of which no deed says that they opened", name)
 		require.Zero(t, res.late, "%s: late events", name)
 		for incident, n := range res.announced {

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -88,16 +86,9 @@ func explainKept(ctx context.Context, j *journal.Journal, s *detections.Study, r
 		return s.Explain(ctx, ref)
 	}
 	var kept *detections.Alert
-	err := j.ReadDeeds(ctx, s.Tenant, func(_ uint64, _ time.Time, doc json.RawMessage) error {
-		var d struct {
-			Kind  string
-			Alert detections.Alert
-		}
-		if err := json.Unmarshal(doc, &d); err != nil || d.Kind != "alert" {
-			return err
-		}
-		if strings.HasPrefix(d.Alert.ID, ref.ID) {
-			kept = &d.Alert
+	err := readFindings(ctx, j, s.Tenant, func(c detections.Change) error {
+		if strings.HasPrefix(c.Alert.ID, ref.ID) {
+			kept = &c.Alert
 		}
 		return nil
 	})

@@ -105,16 +105,23 @@ func (l *life) watchFeed() {
 		if told && severity != open.Severity {
 			end := now.UTC()
 			open.ResolvedAt, open.UpdatedAt = &end, end
-			l.responder.Offer(detections.Change{Transition: detections.Resolved, Alert: open})
+			l.tellOfFeed(detections.Change{Transition: detections.Resolved, Alert: open})
 			delete(t.feed.open, s.Source)
 			told = false
 		}
 		if !told && severity != "" && now.Sub(s.Since) >= feedPatience {
 			a := feedAlert(t.name, s, severity)
 			t.feed.open[s.Source] = a
-			l.responder.Offer(detections.Change{Transition: detections.Opened, Alert: a})
+			l.tellOfFeed(detections.Change{Transition: detections.Opened, Alert: a})
 		}
 	}
+}
+
+// tellOfFeed takes a change of an alert about a source. No snapshot carries it:
+// whoever lives next looks at the sources anew.
+func (l *life) tellOfFeed(c detections.Change) {
+	l.findings.add(c)
+	l.responder.Offer(c)
 }
 
 // feedRule is what alerts about sources name as their rule.

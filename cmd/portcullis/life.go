@@ -24,6 +24,7 @@ type life struct {
 	// recovery sets aside what was set aside. It belongs to the intake.
 	arrived time.Time
 
+	findings   *findings
 	unanswered unanswered
 	incidents  incidentStore
 }
@@ -33,7 +34,7 @@ type life struct {
 // people and the tenant know that already, which is recognised further on.
 func (t *tenant) begin(ctx context.Context) (_ *life, err error) {
 	defer t.survive("recover", &err)
-	l := &life{t: t}
+	l := &life{t: t, findings: newFindings(t)}
 	incidents, err := openStore(ctx, t.daemon.journal, "incidents", t.name)
 	if err != nil {
 		return nil, err
@@ -47,7 +48,7 @@ func (t *tenant) begin(ctx context.Context) (_ *life, err error) {
 	content := t.content.Load()
 	engine, err := detections.NewEngine(t.cfg.Load().Name, content.Rules, detections.Options{
 		Params: t.cfg.Load().Params, Lateness: t.daemon.cfg.Rules.Lateness, Ahead: true, Unique: true,
-		Now: func() time.Time { return l.arrived }, OnChange: l.offer, Logger: t.log,
+		Now: func() time.Time { return l.arrived }, OnChange: l.found, Logger: t.log,
 	})
 	if err != nil {
 		return nil, err
@@ -64,6 +65,12 @@ func (t *tenant) survive(what string, err *error) {
 		t.log.Error("a fault of portcullis itself: please report it", "doing", what, "err", fmt.Sprint(v), "stack", string(debug.Stack()))
 		*err = fmt.Errorf("%s: panic: %v", what, v)
 	}
+}
+
+// found takes a change of an alert that was made now.
+func (l *life) found(c detections.Change) {
+	l.findings.add(c)
+	l.offer(c)
 }
 
 // offer hands the responder a change of an alert.
@@ -122,8 +129,11 @@ func (l *life) run(ctx context.Context) error {
 	responding, stopResponding := context.WithCancel(rest)
 	defer stopResponding()
 
-	var reading, evaluation, responses errgroup.Group
-	fail := make(chan error, 3)
+	writing, stopWriting := context.WithCancel(rest)
+	defer stopWriting()
+
+	var reading, evaluation, responses, findings errgroup.Group
+	fail := make(chan error, 4)
 	watched := func(what string, run func() error) func() error {
 		return func() (err error) {
 			defer func() {
@@ -135,6 +145,7 @@ func (l *life) run(ctx context.Context) error {
 			return run()
 		}
 	}
+	findings.Go(watched("journal findings", func() error { return l.findings.run(writing) }))
 	responses.Go(watched("respond", func() error { return l.responder.Run(responding) }))
 	evaluation.Go(watched("evaluate", func() error { return l.intake.run(evaluating) }))
 	if l.t.poll != nil {
@@ -150,6 +161,8 @@ func (l *life) run(ctx context.Context) error {
 	err := reading.Wait()
 	stopEvaluating()
 	err = errors.Join(err, evaluation.Wait())
+	stopWriting()
+	err = errors.Join(err, findings.Wait())
 	stopResponding()
 	return errors.Join(err, responses.Wait())
 }

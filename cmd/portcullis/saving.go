@@ -26,9 +26,10 @@ type saving struct {
 	head   []byte // the frames of what is small
 	seen   logstream.DedupeCapture
 	engine *detections.Capture
-	parts  chan []byte // of the engine
-	next   []byte      // the part that parts has no room for yet; nil after the last
-	fresh  int         // events since the snapshot before
+	parts  chan []byte                 // of the engine
+	next   []byte                      // the part that parts has no room for yet; nil after the last
+	fresh  int                         // events since the snapshot before
+	found  func(context.Context) error // waits until what was found before is in the journal
 	stop   context.CancelCauseFunc
 	size   int64      // of what was written; read it once kept has told
 	kept   chan error // what became of it
@@ -65,6 +66,8 @@ func (in *intake) begin(ctx context.Context) error {
 		return err
 	}
 	s := &saving{head: head, seen: in.seen.Capture(), engine: engine, parts: make(chan []byte, partsAhead), kept: make(chan error, 1), fresh: in.fresh}
+	found := in.life.findings.mark()
+	s.found = func(ctx context.Context) error { return in.life.findings.reached(ctx, found) }
 	ctx, s.stop = context.WithCancelCause(context.WithoutCancel(ctx))
 	in.saving, in.fresh, in.savedAt = s, 0, time.Now()
 	in.slice()
@@ -113,6 +116,9 @@ func (s *saving) write(ctx context.Context, w io.Writer) error {
 		select {
 		case part, more := <-s.parts:
 			if !more {
+				if err := s.found(ctx); err != nil {
+					return err
+				}
 				return frame(frameEnd, nil)
 			}
 			if err := frame(frameEngine, part); err != nil {
