@@ -34,6 +34,7 @@ var layout = map[string][]string{
 	"responders/control": {"internal/auth0", "internal/diag", "internal/yamldoc", "responders/hold", "responders/control"},
 	"responders/slack":   {"detections", "responders"},
 	"bench":              {"bench", "logstream", "detections", "catalog"},
+	"bench/quality":      {"config", "detections", "internal/tenantsim", "logstream", "responders"},
 }
 
 // soleImporters are modules that one package of ours owns.

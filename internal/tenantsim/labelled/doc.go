@@ -18,6 +18,7 @@ import (
 // Event is one event of the tenant's log, and what is true of it.
 type Event struct {
 	At      time.Time
+	ID      string // its log_id
 	Raw     []byte // as the Management API shows it
 	Type    string
 	IP      string

@@ -122,7 +122,7 @@ func (w *writer) log(e entry) {
 	b = append(b, `,"tenant_name":"storefront","environment_name":"prod-eu-1","details":{`...)
 	b = append(b, e.details...)
 	b = append(b, '}', '}')
-	w.out = append(w.out, Event{At: at, Raw: b, Type: e.typ, IP: e.from.ip, UserID: user, Story: w.story, Hostile: w.hostile})
+	w.out = append(w.out, Event{At: at, ID: id, Raw: b, Type: e.typ, IP: e.from.ip, UserID: user, Story: w.story, Hostile: w.hostile})
 }
 
 // fail writes a login that failed, and what Auth0's own protection says of it. A
