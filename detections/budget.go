@@ -115,7 +115,7 @@ func (g *group) latest(r *ruleState) int64 {
 	case g.hot != nil && len(g.entries) > 0:
 		return g.entries[len(g.entries)-1].t
 	case r.remembers() && g.hot == nil:
-		return memoryUntil([]byte(g.cold))
+		return memoryUntil(g.cold)
 	}
 	t := int64(0)
 	eachPacked(g.cold, func(at int64, _ uint16, _ string) { t = max(t, at) })

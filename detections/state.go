@@ -1,6 +1,7 @@
 package detections
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 )
@@ -153,8 +154,8 @@ func memory(m rememberer) []byte {
 }
 
 // memoryUntil is the watermark until which a memory matters.
-func memoryUntil(b []byte) int64 {
-	d := &decoder{b: b}
+func memoryUntil[T string | []byte](memory T) int64 {
+	d := &decoder{b: []byte(memory[:min(len(memory), binary.MaxVarintLen64)])}
 	return d.int()
 }
 

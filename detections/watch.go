@@ -129,7 +129,11 @@ func (e *Engine) tick(force bool) {
 		e.swept = wm
 		e.forgetFilled(wm)
 		for _, r := range e.rules {
-			if every := max(r.span()/4, time.Minute.Milliseconds()); wm-r.swept >= every {
+			every := max(r.span()/4, time.Minute.Milliseconds())
+			if r.remembers() { // for days: little becomes old in a while
+				every = max(every, (10 * time.Minute).Milliseconds())
+			}
+			if wm-r.swept >= every {
 				r.swept = wm
 				e.sweep(r)
 			}
@@ -290,7 +294,7 @@ func (e *Engine) sweep(r *ruleState) {
 		case g.hot != nil:
 			e.touch(r, g)
 			e.sweepHot(r, g, wm)
-		case r.remembers() && memoryUntil([]byte(g.cold)) < wm:
+		case r.remembers() && memoryUntil(g.cold) < wm:
 			e.touch(r, g)
 			g.cold = ""
 		case !r.remembers():
