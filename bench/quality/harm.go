@@ -24,8 +24,12 @@ type bystanders struct {
 	victims map[string]bool        // users whom the attacker has to do with
 }
 
-func bystandersOf(events []event) *bystanders {
-	b := &bystanders{times: map[string][]time.Time{}, victims: map[string]bool{}}
+func newBystanders() *bystanders {
+	return &bystanders{times: map[string][]time.Time{}, victims: map[string]bool{}}
+}
+
+// add takes in events that follow those so far.
+func (b *bystanders) add(events []event) {
 	for i := range events {
 		switch e := &events[i]; {
 		case e.Hostile && e.UserID != "":
@@ -34,7 +38,6 @@ func bystandersOf(events []event) *bystanders {
 			b.times[e.IP] = append(b.times[e.IP], e.At)
 		}
 	}
-	return b
 }
 
 // touched tells whom an action that is aimed at somebody touches beside the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -70,6 +71,7 @@ type attack struct {
 // measure runs everything. The rules' state after learning is kept once and serves
 // every attack, so that each is measured by itself.
 func measure(ctx context.Context, content *config.Loaded, world *labelled.World, o options, msgs io.Writer) (*result, error) {
+	defer debug.SetGCPercent(debug.SetGCPercent(200)) // most of what is made is garbage at once
 	r := &result{options: o, rules: len(content.Rules.Rules), policies: len(content.Policies)}
 	w, err := newWatcher(content, nil)
 	if err != nil {
@@ -102,7 +104,8 @@ func measure(ctx context.Context, content *config.Loaded, world *labelled.World,
 // calmWeek runs the week with its stories, and returns the everyday traffic of the
 // attacks' day.
 func (r *result) calmWeek(w *watcher, world *labelled.World) ([]event, error) {
-	var first, all []event
+	var first []event
+	people := newBystanders()
 	stories := map[string]string{} // by id of an event or an alert
 	var told [][]labelled.Event
 	for _, s := range labelled.Stories() {
@@ -133,12 +136,9 @@ func (r *result) calmWeek(w *watcher, world *labelled.World) ([]event, error) {
 		extra = extra[n:]
 		w.feed(events)
 		r.calm.events += len(events)
-		for i := range events {
-			events[i].Raw = nil
-			all = append(all, event{Event: events[i].Event})
-		}
+		people.add(events)
 	}
-	r.judgeCalm(w, bystandersOf(all), stories)
+	r.judgeCalm(w, people, stories)
 	i, _ := slices.BinarySearchFunc(first, labelled.DayStart(learnDays+1).Add(tail), func(e event, t time.Time) int { return e.At.Compare(t) })
 	return first[:i], nil
 }
@@ -241,7 +241,8 @@ func (a *attack) measure(content *config.Loaded, world *labelled.World, learned 
 		}
 	}
 	a.judge(own)
-	people := bystandersOf(events)
+	people := newBystanders()
+	people.add(events)
 	for _, act := range w.taken() {
 		t := w.alerts[act.alert]
 		if usual[t.key()] {

@@ -42,7 +42,10 @@ func DayStart(day int) time.Time { return Start.AddDate(0, 0, day) }
 func Merge(lists ...[]Event) []Event {
 	out := slices.Concat(lists...)
 	slices.SortFunc(out, func(a, b Event) int {
-		return cmp.Or(a.At.Compare(b.At), slices.Compare(a.Raw, b.Raw))
+		if c := a.At.Compare(b.At); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.ID, b.ID)
 	})
 	return out
 }
