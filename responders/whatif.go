@@ -69,6 +69,12 @@ func NewWhatIf(t Tenant, policies []*Policy, checkers map[string]Checker, limits
 // which users passed a second factor, by user. An alert's subjects count from its
 // opening, since only its end is known; logins and passed are in order of time.
 func (w *WhatIf) Play(ctx context.Context, alerts []detections.Alert, logins []control.Login, passed map[string][]time.Time) ([]Would, error) {
+	return w.PlayChanges(ctx, changesOf(alerts), logins, passed)
+}
+
+// PlayChanges is Play of what was told while it happened, in order of time: an
+// alert's subjects and evidence count as they were known then.
+func (w *WhatIf) PlayChanges(ctx context.Context, changes []TimedChange, logins []control.Login, passed map[string][]time.Time) ([]Would, error) {
 	p := &play{now: time.Time{}, open: map[string]int{}}
 	controls := map[string]Control{}
 	for name, c := range w.checkers {
@@ -81,8 +87,8 @@ func (w *WhatIf) Play(ctx context.Context, alerts []detections.Alert, logins []c
 		return nil, err
 	}
 	p.r, p.checkers = r, w.checkers
-	for _, c := range changesOf(alerts) {
-		if err := p.until(ctx, c.at); err != nil {
+	for _, c := range changes {
+		if err := p.until(ctx, c.At); err != nil {
 			return nil, err
 		}
 		r.Offer(c.Change)
@@ -100,15 +106,15 @@ func (w *WhatIf) Play(ctx context.Context, alerts []detections.Alert, logins []c
 	return p.would, nil
 }
 
-// timed is a change of an alert at its time.
-type timed struct {
-	at time.Time
+// TimedChange is a change of an alert, and when it was told.
+type TimedChange struct {
+	At time.Time
 	detections.Change
 }
 
 // changesOf are the changes that alerts went through, in order of time.
-func changesOf(alerts []detections.Alert) []timed {
-	var out []timed
+func changesOf(alerts []detections.Alert) []TimedChange {
+	var out []TimedChange
 	for _, a := range alerts {
 		end := a.ResolvedAt
 		for at := a.OpenedAt; ; at = at.Add(evidenceEvery) {
@@ -125,17 +131,17 @@ func changesOf(alerts []detections.Alert) []timed {
 			if at.Equal(a.OpenedAt) {
 				transition = detections.Opened
 			}
-			out = append(out, timed{at, detections.Change{Transition: transition, Alert: then}})
+			out = append(out, TimedChange{at, detections.Change{Transition: transition, Alert: then}})
 			if last {
 				break
 			}
 		}
 		if end != nil {
-			out = append(out, timed{*end, detections.Change{Transition: detections.Resolved, Alert: a}})
+			out = append(out, TimedChange{*end, detections.Change{Transition: detections.Resolved, Alert: a}})
 		}
 	}
-	slices.SortStableFunc(out, func(a, b timed) int {
-		return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.Alert.Rule, b.Alert.Rule), cmp.Compare(a.Alert.ID, b.Alert.ID))
+	slices.SortStableFunc(out, func(a, b TimedChange) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Alert.Rule, b.Alert.Rule), cmp.Compare(a.Alert.ID, b.Alert.ID))
 	})
 	return out
 }

@@ -104,3 +104,19 @@ func TestWhatIfObeysBudgetsAsLifeDoes(t *testing.T) {
 	require.False(t, would[0].Asked)
 	require.True(t, would[1].Asked)
 }
+
+func TestWhatIfOfChangesKnowsOnlyWhatWasKnownThen(t *testing.T) {
+	policy := `
+id: deny
+when: alert.count >= 50
+do: [{hold: network-acl, subject: alert.entities.ip, for: 30m, reason: many failures}]
+`
+	few, many := alert(0, 10, "198.51.100.7"), alert(10*time.Minute, 90, "198.51.100.7")
+	changes := []TimedChange{{start, detections.Change{Transition: detections.Opened, Alert: few}}, {start.Add(10 * time.Minute), detections.Change{Transition: detections.Updated, Alert: many}}}
+	logins := []control.Login{{At: start.Add(5 * time.Minute), User: "ann", IP: "198.51.100.7"}, {At: start.Add(15 * time.Minute), User: "bob", IP: "198.51.100.7"}}
+	would, err := whatIf(t, policy).PlayChanges(t.Context(), changes, logins, nil)
+	require.NoError(t, err)
+	require.Len(t, would, 1)
+	require.Equal(t, start.Add(10*time.Minute), would[0].From)
+	require.Equal(t, []string{"bob"}, would[0].Hit.Named)
+}

@@ -43,6 +43,7 @@ type result struct {
 type calm struct {
 	events  int
 	alarms  []alarm
+	acts    map[string][]string // by rule
 	harms   []harm
 	tightly time.Duration // while something would have been tightened for all
 }
@@ -52,7 +53,6 @@ type alarm struct {
 	rule     string
 	severity detections.Severity
 	story    string // "" for everyday traffic
-	acts     []string
 }
 
 // attack is one attack at one intensity.
@@ -93,7 +93,7 @@ func measure(ctx context.Context, content *config.Loaded, world *labelled.World,
 		return nil, fmt.Errorf("keep what was learned: %w", err)
 	}
 	w.forget()
-	days, err := r.calmWeek(w, world)
+	days, err := r.calmWeek(ctx, w, world)
 	if err != nil {
 		return nil, err
 	}
@@ -103,9 +103,8 @@ func measure(ctx context.Context, content *config.Loaded, world *labelled.World,
 
 // calmWeek runs the week with its stories, and returns the everyday traffic of the
 // attacks' day.
-func (r *result) calmWeek(w *watcher, world *labelled.World) ([]event, error) {
+func (r *result) calmWeek(ctx context.Context, w *watcher, world *labelled.World) ([]event, error) {
 	var first []event
-	people := newBystanders()
 	stories := map[string]string{} // by id of an event or an alert
 	var told [][]labelled.Event
 	for _, s := range labelled.Stories() {
@@ -136,26 +135,20 @@ func (r *result) calmWeek(w *watcher, world *labelled.World) ([]event, error) {
 		extra = extra[n:]
 		w.feed(events)
 		r.calm.events += len(events)
-		people.add(events)
 	}
-	r.judgeCalm(w, people, stories)
+	if err := r.judgeCalm(ctx, w, stories); err != nil {
+		return nil, err
+	}
 	i, _ := slices.BinarySearchFunc(first, labelled.DayStart(learnDays+1).Add(tail), func(e event, t time.Time) int { return e.At.Compare(t) })
 	return first[:i], nil
 }
 
-func (r *result) judgeCalm(w *watcher, people *bystanders, stories map[string]string) {
-	acts := map[string][]string{}
-	var wide []*action
-	for _, a := range w.taken() {
-		acts[a.alert] = append(acts[a.alert], a.control)
-		if who := people.touched(a); who != "" {
-			r.calm.harms = append(r.calm.harms, harm{"calm week", *a, who})
-		}
-		if a.subject == "" {
-			wide = append(wide, a)
-		}
+func (r *result) judgeCalm(ctx context.Context, w *watcher, stories map[string]string) error {
+	would, err := w.responses(ctx)
+	if err != nil {
+		return err
 	}
-	r.calm.tightly = together(wide)
+	r.calm.harms, r.calm.acts, r.calm.tightly = harmsOf("calm week", would), actsOf(would), tightened(would)
 	for _, t := range w.inOrder() {
 		story := ""
 		for _, id := range t.EventIDs {
@@ -163,27 +156,12 @@ func (r *result) judgeCalm(w *watcher, people *bystanders, stories map[string]st
 				break
 			}
 		}
-		stories[t.ID] = story
+		stories[t.ID] = story // rules on signals read it
 		if t.Severity != detections.Info {
-			r.calm.alarms = append(r.calm.alarms, alarm{t.Rule, t.Severity, story, acts[t.ID]})
+			r.calm.alarms = append(r.calm.alarms, alarm{t.Rule, t.Severity, story})
 		}
 	}
-}
-
-// together is for how long at least one of the actions lasts.
-func together(list []*action) (sum time.Duration) {
-	var end time.Time
-	for _, a := range list { // in order of from
-		from := a.from
-		if from.Before(end) {
-			from = end
-		}
-		if a.until.After(from) {
-			sum += a.until.Sub(from)
-			end = a.until
-		}
-	}
-	return sum
+	return nil
 }
 
 func (r *result) measureAttacks(ctx context.Context, content *config.Loaded, world *labelled.World, learned []byte, days []event, msgs io.Writer) error {
@@ -210,7 +188,7 @@ func (r *result) measureAttacks(ctx context.Context, content *config.Loaded, wor
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return r.attacks[n].measure(content, world, learned, days, usual)
+			return r.attacks[n].measure(ctx, content, world, learned, days, usual)
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -222,7 +200,7 @@ func (r *result) measureAttacks(ctx context.Context, content *config.Loaded, wor
 
 // measure runs the attack among the everyday traffic. What was not found in the same
 // days without it was found because of it.
-func (a *attack) measure(content *config.Loaded, world *labelled.World, learned []byte, days []event, usual map[string]bool) error {
+func (a *attack) measure(ctx context.Context, content *config.Loaded, world *labelled.World, learned []byte, days []event, usual map[string]bool) error {
 	kinds := labelled.Attacks()
 	i := slices.IndexFunc(kinds, func(k labelled.Attack) bool { return k.Name == a.name })
 	own, err := decoded(kinds[i].Events(world, learnDays, a.intensity))
@@ -233,30 +211,24 @@ func (a *attack) measure(content *config.Loaded, world *labelled.World, learned 
 	if err != nil {
 		return err
 	}
-	events := merge(days, own)
-	w.feed(events)
+	w.feed(merge(days, own))
 	for _, t := range w.inOrder() {
 		if !usual[t.key()] && t.Severity != detections.Info {
 			a.found = append(a.found, t)
 		}
 	}
 	a.judge(own)
-	people := newBystanders()
-	people.add(events)
-	for _, act := range w.taken() {
-		t := w.alerts[act.alert]
-		if usual[t.key()] {
-			continue
-		}
-		if who := people.touched(act); who != "" {
-			a.harms = append(a.harms, harm{a.name + ", " + a.intensity.String(), *act, who})
-		}
-		what := strings.TrimSpace(act.control + " " + act.level)
-		if act.control == "network-acl" {
-			what = act.control
-		}
-		if !slices.Contains(a.acts, what) {
-			a.acts = append(a.acts, what)
+	would, err := w.responses(ctx)
+	if err != nil {
+		return err
+	}
+	a.harms = harmsOf(a.name+", "+a.intensity.String(), would)
+	acts := actsOf(would)
+	for _, t := range a.found {
+		for _, what := range acts[t.Rule] {
+			if !slices.Contains(a.acts, what) {
+				a.acts = append(a.acts, what)
+			}
 		}
 	}
 	return nil

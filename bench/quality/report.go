@@ -88,7 +88,7 @@ func (r *result) calmTable(b *strings.Builder) {
 	type line struct{ rule, severity, story, acts string }
 	counts := map[line]int{}
 	for _, a := range r.calm.alarms {
-		counts[line{a.rule, string(a.severity), cmp.Or(a.story, "everyday traffic"), strings.Join(a.acts, ", ")}]++
+		counts[line{a.rule, string(a.severity), cmp.Or(a.story, "everyday traffic"), strings.Join(r.calm.acts[a.rule], ", ")}]++
 	}
 	lines := slices.SortedFunc(maps.Keys(counts), func(x, y line) int {
 		return cmp.Or(cmp.Compare(counts[y], counts[x]), cmp.Compare(x.rule, y.rule), cmp.Compare(x.story, y.story), cmp.Compare(x.acts, y.acts))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"portcullis/internal/tenantsim/labelled"
 	"portcullis/logstream"
 	"portcullis/responders"
+	"portcullis/responders/control"
 )
 
 // event is one event and how the engine reads it.
@@ -49,33 +51,18 @@ func (t *told) key() string {
 	return b.String()
 }
 
-// action is a response that would have been given, and while it would have lasted.
-type action struct {
-	rule, control, level, subject string
-	from, until                   time.Time
-	alert                         string // its id
-}
-
-// watcher runs the engine as the daemon does, and the responders' code on each
-// change of an alert.
+// watcher runs the engine as the daemon does, and notes what it tells and when.
 type watcher struct {
-	content   *config.Loaded
-	engine    *detections.Engine
-	incidents detections.Incidents
-	now       time.Time
-	alerts    map[string]*told
-	actions   map[string]*action
-	lasts     map[string]time.Duration // the longest hold that policies ask for, by control
+	content *config.Loaded
+	engine  *detections.Engine
+	now     time.Time
+	alerts  map[string]*told
+	changes []responders.TimedChange
+	others  []control.Login // what people who are no attackers do
 }
 
 func newWatcher(content *config.Loaded, snapshot []byte) (*watcher, error) {
-	w := &watcher{content: content, alerts: map[string]*told{}, actions: map[string]*action{}, lasts: map[string]time.Duration{}}
-	for _, p := range content.Policies {
-		for _, a := range p.Do {
-			control := cmp.Or(a.Hold, a.Restore)
-			w.lasts[control] = max(w.lasts[control], a.For, a.MinDwell)
-		}
-	}
+	w := &watcher{content: content, alerts: map[string]*told{}}
 	var err error
 	w.engine, err = detections.NewEngine("storefront", content.Rules, detections.Options{Ahead: true, Unique: true, OnChange: w.changed,
 		Now: func() time.Time { return w.now }})
@@ -87,14 +74,18 @@ func newWatcher(content *config.Loaded, snapshot []byte) (*watcher, error) {
 
 func (w *watcher) feed(events []event) {
 	for i := range events {
-		w.now = events[i].At
-		w.engine.Ingest(&events[i].read)
+		e := &events[i]
+		w.now = e.At
+		w.engine.Ingest(&e.read)
+		if !e.Hostile {
+			w.others = append(w.others, control.Login{At: e.At, User: cmp.Or(e.UserID, "a name that does not exist"), IP: e.IP})
+		}
 	}
 }
 
 // forget leaves out what was found so far.
 func (w *watcher) forget() {
-	w.incidents, w.alerts, w.actions = detections.Incidents{}, map[string]*told{}, map[string]*action{}
+	w.alerts, w.changes, w.others = map[string]*told{}, nil, nil
 }
 
 func (w *watcher) changed(c detections.Change) {
@@ -104,23 +95,7 @@ func (w *watcher) changed(c detections.Change) {
 		w.alerts[c.Alert.ID] = t
 	}
 	t.Alert = c.Alert
-	in, _, _ := w.incidents.Apply(c)
-	if c.Transition == detections.Resolved {
-		return // nothing is asked for any more
-	}
-	would := responders.WouldDo(responders.Tenant{Name: "storefront", Mode: responders.Observe}, w.content.Policies, w.content.Checkers(), c.Alert, in)
-	for _, r := range would.Responses {
-		if r.Outcome != "proposed" {
-			continue
-		}
-		until := c.Alert.UpdatedAt.Add(w.lasts[r.Control])
-		key := c.Alert.ID + " " + r.Control + " " + r.Subject
-		if a := w.actions[key]; a != nil {
-			a.until = until
-			continue
-		}
-		w.actions[key] = &action{rule: c.Alert.Rule, control: r.Control, level: r.Level, subject: r.Subject, from: w.now, until: until, alert: c.Alert.ID}
-	}
+	w.changes = append(w.changes, responders.TimedChange{At: w.now, Change: c})
 }
 
 // inOrder are the alerts by the time they were told at.
@@ -130,11 +105,68 @@ func (w *watcher) inOrder() []*told {
 	return out
 }
 
-// taken are the actions in an order that depends on nothing but them.
-func (w *watcher) taken() []*action {
-	out := slices.Collect(maps.Values(w.actions))
-	slices.SortFunc(out, func(a, b *action) int {
-		return cmp.Or(a.from.Compare(b.from), cmp.Compare(a.rule, b.rule), cmp.Compare(a.control, b.control), cmp.Compare(a.subject, b.subject))
-	})
+// responses are what would have been done while the events happened, and what
+// people who are no attackers would have met of it.
+func (w *watcher) responses(ctx context.Context) ([]responders.Would, error) {
+	what := responders.NewWhatIf(responders.Tenant{Name: "storefront"}, w.content.Policies, w.content.Checkers(), nil)
+	return what.PlayChanges(ctx, w.changes, w.others, nil)
+}
+
+// harm is a response that would have touched somebody who is no attacker.
+type harm struct {
+	during string // attack or calm week
+	responders.Would
+}
+
+func (h *harm) String() string {
+	return fmt.Sprintf("%s: %s (%s) on %s, %s to %s: %d users", h.during, h.Control, h.Rule, h.Subject, h.From.Format("Mon 15:04"), h.Until.Format("15:04"), h.Hit.Users)
+}
+
+// harmsOf are the responses that are aimed at somebody, would be given without a
+// person's word, and meet others. What tightens the tenant for all is told apart.
+func harmsOf(during string, list []responders.Would) []harm {
+	var out []harm
+	for _, w := range list {
+		if w.Subject != "" && !w.Asked && w.Hit.Users > 0 {
+			out = append(out, harm{during, w})
+		}
+	}
 	return out
+}
+
+// actsOf are the responses that rules lead to, by rule.
+func actsOf(list []responders.Would) map[string][]string {
+	out := map[string][]string{}
+	for _, w := range list {
+		what := w.Control
+		if w.Subject == "" {
+			what += " " + w.Level
+		}
+		if w.Asked {
+			what += " (asked)"
+		}
+		if !slices.Contains(out[w.Rule], what) {
+			out[w.Rule] = append(out[w.Rule], what)
+		}
+	}
+	return out
+}
+
+// tightened is for how long something would have been tightened for everybody.
+func tightened(list []responders.Would) (sum time.Duration) {
+	var end time.Time
+	for _, w := range list { // in order of From
+		from := w.From
+		if w.Subject != "" || w.Asked {
+			continue
+		}
+		if from.Before(end) {
+			from = end
+		}
+		if w.Until.After(from) {
+			sum += w.Until.Sub(from)
+			end = w.Until
+		}
+	}
+	return sum
 }
