@@ -4,7 +4,7 @@ FUZZTIME ?= 1m
 CRASH_KILLS ?= 200
 CRASH_EVENTS ?= 200000
 
-.PHONY: all test race lint fuzz crash long bench demo build
+.PHONY: all test race lint fuzz crash long bench quality demo build
 
 all: lint test
 
@@ -48,6 +48,10 @@ long:
 
 bench:
 	go run ./bench
+
+# The shipped rules and policies on labelled traffic. Fails if a response would touch a bystander.
+quality:
+	go run ./bench/quality --write docs/detection-quality.md
 
 demo:
 	go run ./cmd/portcullis demo

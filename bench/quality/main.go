@@ -34,7 +34,7 @@ func main() {
 // run returns the exit code: 0 nobody would have been harmed, 1 somebody would, or
 // it failed, 2 wrong usage.
 func run(ctx context.Context, args []string, out, msgs io.Writer) int {
-	var o options
+	o := options{levels: labelled.Intensities}
 	var page, file string
 	flags := flag.NewFlagSet("quality", flag.ContinueOnError)
 	flags.SetOutput(msgs)

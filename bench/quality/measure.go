@@ -27,7 +27,8 @@ const (
 type options struct {
 	users   int
 	seed    uint64
-	only    string
+	only    string // attacks whose name holds it
+	levels  []labelled.Intensity
 	workers int
 }
 
@@ -175,7 +176,7 @@ func (r *result) measureAttacks(ctx context.Context, content *config.Loaded, wor
 		usual[t.key()] = true
 	}
 	for _, a := range labelled.Attacks() {
-		for _, i := range labelled.Intensities {
+		for _, i := range r.levels {
 			if strings.Contains(a.Name, r.only) {
 				r.attacks = append(r.attacks, attack{name: a.Name, intensity: i})
 			}
