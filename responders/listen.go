@@ -15,7 +15,7 @@ import (
 // holds.
 type Listener interface {
 	// Hear learns from a line. concerned is false for one about something else.
-	Hear(ctx context.Context, ln control.Line) (notes []string, concerned bool, err error)
+	Hear(ctx context.Context, ln control.Line, now time.Time) (notes []string, concerned bool, err error)
 	// Gap notes that lines may be missing. It reports whether that matters.
 	Gap(ctx context.Context, reason string, since time.Time) (bool, error)
 }
@@ -104,7 +104,7 @@ func (r *Responder) listen(ctx context.Context, now time.Time) error {
 				}
 				continue
 			}
-			notes, concerned, err := l.Hear(ctx, ln)
+			notes, concerned, err := l.Hear(ctx, ln, now)
 			if err != nil {
 				return err
 			}

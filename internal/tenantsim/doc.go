@@ -17,6 +17,9 @@
 //   - GET /api/v2/log-streams and /api/v2/log-streams/{id}: what SetLogStreams put there.
 //   - GET and PATCH of /api/v2/attack-protection/{bot-detection, suspicious-ip-throttling, brute-force-protection,
 //     breached-password-detection}.
+//   - GET and PUT of /api/v2/guardian/policies (a bare list), GET /guardian/factors and PUT of each factor.
+//   - GET /api/v2/connections and PATCH of one: options are replaced as a whole, a display name that is left out becomes
+//     the name, and without read:connections_options the options are not shown.
 //   - /api/v2/network-acls: list, create, get, replace, patch, delete.
 //   - /api/v2/actions: Actions (list, create, get, patch, delete, deploy, versions), triggers, and the bindings of a
 //     trigger. No Action runs: attempts do not feel them. A build, and after the 202 a deployment, is done some reads of

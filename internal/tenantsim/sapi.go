@@ -39,6 +39,10 @@ func (t *Tenant) change(method, path string, query url.Values, body map[string]a
 		return t.changeACLs(method, id, body)
 	case "/actions":
 		return t.changeActions(method, path, query, body)
+	case "/guardian":
+		return t.changeGuardian(method, id, body)
+	case "/connections":
+		return t.changeConnection(method, id, body)
 	}
 	return changed{}, notFound("Not Found")
 }
@@ -118,13 +122,17 @@ func (t *Tenant) adminWriter() writer {
 
 // logChange logs a successful write as sapi.
 func (t *Tenant) logChange(w writer, method, path string, body map[string]any, res changed) {
+	t.logWrite(w, method, path, orEmpty(body), res.status, orEmpty(res.resource), res.summary)
+}
+
+func (t *Tenant) logWrite(w writer, method, path string, body any, status int, resource any, summary string) {
 	t.stats.Writes++
 	request := map[string]any{
 		"method": strings.ToLower(method), "path": path, "query": w.query, "ip": w.ip, "userAgent": w.userAgent, "channel": w.channel,
 		"auth": map[string]any{"strategy": "jwt", "user": w.user, "credentials": w.credentials},
 	}
-	request["body"] = orEmpty(body)
-	ev := t.plainEvent("sapi", res.summary)
+	request["body"] = body
+	ev := t.plainEvent("sapi", summary)
 	ev["client_id"] = w.clientID
 	ev["client_name"] = w.clientName
 	ev["user_id"] = w.userID
@@ -133,7 +141,7 @@ func (t *Tenant) logChange(w writer, method, path string, body map[string]any, r
 	ev["is_mobile"] = false
 	ev["details"] = map[string]any{
 		"request":  request,
-		"response": map[string]any{"statusCode": res.status, "body": orEmpty(res.resource)},
+		"response": map[string]any{"statusCode": status, "body": resource},
 	}
 	if w.correlation != "" {
 		ev["references"] = map[string]any{"correlation_id": w.correlation}

@@ -21,6 +21,8 @@ func AllScopes() []string {
 	return []string{
 		"read:logs", "read:log_streams", "read:attack_protection", "update:attack_protection",
 		"read:network_acls", "create:network_acls", "update:network_acls", "delete:network_acls",
+		"read:guardian_factors", "update:guardian_factors", "read:mfa_policies", "update:mfa_policies",
+		"read:connections", "update:connections", optionsScope,
 		"read:actions", "create:actions", "update:actions", "delete:actions",
 	}
 }
@@ -107,17 +109,19 @@ type Tenant struct {
 	attacks  []*attack
 	defences defences
 
-	tokens   map[string]*accessToken
-	limiter  bucket
-	faults   []*Fault
-	settings map[string]map[string]any // by endpoint name under /attack-protection
-	acls     []*networkACL             // in order of creation
-	actions  []*action                 // in order of creation
-	bindings map[string][]*binding     // by trigger, in order of execution
-	streams  []LogStream
-	ranked   []*networkACL // active ones by ascending priority
-	ids      *rand.Rand    // ids of ACLs, tokens and the like
-	stats    Stats
+	tokens      map[string]*accessToken
+	limiter     bucket
+	faults      []*Fault
+	settings    map[string]map[string]any // by endpoint name under /attack-protection
+	acls        []*networkACL             // in order of creation
+	guardian    guardian
+	connections []map[string]any
+	actions     []*action             // in order of creation
+	bindings    map[string][]*binding // by trigger, in order of execution
+	streams     []LogStream
+	ranked      []*networkACL // active ones by ascending priority
+	ids         *rand.Rand    // ids of ACLs, tokens and the like
+	stats       Stats
 
 	failBuilds, failDeploys int // still to come
 
@@ -134,6 +138,7 @@ func New(opts Options) *Tenant {
 		now:      opts.Start,
 		tokens:   make(map[string]*accessToken),
 		bindings: make(map[string][]*binding),
+		guardian: newGuardian(), connections: initialConnections(),
 		settings: initialSettings(opts.SuspiciousIPThrottling),
 		ids:      newRand(opts.Seed, streamIDs),
 		stats:    newStats(),

@@ -97,7 +97,7 @@ func (s Spec) Chosen(ln Line) json.RawMessage {
 // Hear learns from a line of the log who chose what. Lines may come twice, late and
 // in any order. It reports what people should know, and whether the line is about
 // this control. The error wraps [ErrStore] if the store failed.
-func (f *Fields) Hear(ctx context.Context, ln Line) (notes []string, concerned bool, err error) {
+func (f *Fields) Hear(ctx context.Context, ln Line, now time.Time) (notes []string, concerned bool, err error) {
 	subject, chosen, concerned := f.Setting.Told(ln)
 	if !concerned || subject == "" && f.Subject != "" {
 		return nil, false, nil
@@ -107,6 +107,13 @@ func (f *Fields) Hear(ctx context.Context, ln Line) (notes []string, concerned b
 		return nil, true, err
 	}
 	values := f.told(m, subject, chosen)
+	if ln.Whose == hold.Ours && len(values) > 0 && now.Sub(ln.At) < hold.LateLife && !m.knows(ln.Op) {
+		// What is written ahead of every request is not there: the store is older
+		// than the tenant.
+		why := fmt.Sprintf("the store does not know of our own write of %s: it was lost or put back to an older state", ln.At.Format("15:04 UTC"))
+		m.doubt(hold.Doubt{Reason: why, Since: ln.At})
+		notes = append(notes, why+": a person is asked before "+f.Name+" is let go")
+	}
 	v := &visit{f: f, subject: subject}
 	for _, cell := range slices.Sorted(maps.Keys(values)) {
 		c := m.cell(subject, cell)

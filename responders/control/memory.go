@@ -76,6 +76,16 @@ func (m *memory) ours() bool {
 	return false
 }
 
+// knows reports whether any cell knows of a write of ours.
+func (m *memory) knows(op string) bool {
+	for _, c := range m.Cells {
+		if c.Knows(op) {
+			return true
+		}
+	}
+	return false
+}
+
 // doubt notes that the log may lack lines, if that can matter.
 func (m *memory) doubt(d hold.Doubt) bool {
 	if m.Doubt.Reason != "" || !m.ours() {

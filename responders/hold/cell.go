@@ -70,8 +70,8 @@ const (
 	IntentLife = 2 * time.Minute
 	// OpLife is how long the line of our own write may take to come in the log.
 	OpLife = 15 * time.Minute
-	// lateLife is how long after our last write late lines are still heard.
-	lateLife = 24 * time.Hour
+	// LateLife is how long after our last write late lines are still heard.
+	LateLife = 24 * time.Hour
 	// choiceLife is how long it is remembered who chose a value.
 	choiceLife = 30 * 24 * time.Hour
 	// fightLife is how long a fight lasts, and how far apart its blows may be.
@@ -111,6 +111,15 @@ func (c *Cell) Look(l Lattice, observed Value, seen time.Time, claims []Claim) F
 		for key, stand := range c.Claims {
 			if stand.Since.IsZero() || stand.Since.After(seen) {
 				stand.Since = seen
+				c.Claims[key] = stand
+			}
+		}
+	}
+	if f == Explained {
+		// What the last look showed in force was in force when they chose.
+		for key, stand := range c.Claims {
+			if met(l, stand.Value, was) && (stand.Since.IsZero() || stand.Since.After(c.SeenAt)) {
+				stand.Since = c.SeenAt
 				c.Claims[key] = stand
 			}
 		}
@@ -304,8 +313,7 @@ func (c *Cell) Done(seen time.Time) {
 // prune forgets what is too old to matter at time now.
 func (c *Cell) prune(now time.Time) {
 	c.Ops = slices.DeleteFunc(c.Ops, func(op Op) bool {
-		age := now.Sub(op.At)
-		return age > lateLife || op.Told && age > OpLife
+		return now.Sub(op.At) > LateLife
 	})
 	c.Fights = slices.DeleteFunc(c.Fights, func(b Blow) bool { return now.Sub(b.At) > fightLife })
 	if c.Fight != nil && now.Sub(c.Fight.At) > fightLife {
@@ -332,6 +340,11 @@ func (c *Cell) Idle(now time.Time) bool {
 		return false
 	}
 	return c.Base.Found || now.Sub(c.Base.At) > choiceLife
+}
+
+// Knows reports whether the cell knows of a write of ours.
+func (c *Cell) Knows(op string) bool {
+	return slices.ContainsFunc(c.Ops, func(o Op) bool { return o.ID == op })
 }
 
 // Unconfirmed are the writes that the log should have told of by now.
