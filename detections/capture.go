@@ -19,7 +19,7 @@ const (
 	recordEnd   byte = 'z' // how many groups each rule has; the last
 )
 
-const captureVersion = "portcullis engine 6"
+const captureVersion = "portcullis engine 7"
 
 // A Capture is the whole state of an engine at one instant, between two events,
 // encoded in slices while the engine goes on. Restored into an engine with the

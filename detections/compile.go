@@ -49,6 +49,7 @@ type step struct {
 	name     string
 	times    int
 	relation *program // over kept values of its event and of earlier steps; nil when it has none
+	needed   []int    // for each kept value, the last step that names it of this one; -1 for none
 }
 
 // groupPart is one part of a group's key: an event field, or an expression.

@@ -15,6 +15,7 @@ import (
 func (c *compiled) compileSteps(t *translator, d *yamldoc.Decoder) {
 	earlier := map[string]bool{}
 	common := c.types
+	relations := make([]ast.Node, len(c.Steps))
 	var types []string
 	known := true
 	for i, s := range c.Steps {
@@ -30,7 +31,7 @@ func (c *compiled) compileSteps(t *translator, d *yamldoc.Decoder) {
 			types = append(types, c.types...)
 			c.marks = append(c.marks, t.finish(t.cond(own, false), true, s.Where.Value))
 			st := step{name: s.Name, times: max(s.Times, 1)}
-			if relation != nil {
+			if relations[i] = relation; relation != nil {
 				st.relation = c.compileRelation(t, relation, s.Where.Value, earlier)
 				if !c.Ordered {
 					t.failHint(relation, "steps in any order cannot name %s", "each other's fields", "leave out ordered: false, or use group_by")
@@ -48,6 +49,9 @@ func (c *compiled) compileSteps(t *translator, d *yamldoc.Decoder) {
 	for _, path := range keys(t.keep) {
 		c.kept = append(c.kept, namedProgram{path, t.operand(path)})
 	}
+	for i := range c.steps {
+		c.steps[i].needed = c.neededOf(c.steps[i].name, relations)
+	}
 	if !c.Ordered && len(d.Problems) == 0 {
 		c.compileUnordered(t)
 	}
@@ -63,6 +67,31 @@ func (c *compiled) compileRelation(t *translator, n ast.Node, text string, earli
 	p := t.finish(t.cond(n, false), true, text)
 	t.steps = nil
 	return p
+}
+
+// neededOf tells for each kept value of a step the last step that names it; -1
+// where none does.
+func (c *compiled) neededOf(step string, relations []ast.Node) []int {
+	needed := slices.Repeat([]int{-1}, len(c.kept))
+	for k, n := range relations {
+		if n == nil {
+			continue
+		}
+		v := &pathVisitor{}
+		ast.Walk(&n, v)
+		for _, p := range v.paths {
+			root, rest, _ := strings.Cut(p, ".")
+			if root != step {
+				continue
+			}
+			for i, kept := range c.kept {
+				if strings.HasPrefix(kept.name, rest) || strings.HasPrefix(rest, kept.name) { // what is behind brackets is no part of the path
+					needed[i] = k
+				}
+			}
+		}
+	}
+	return needed
 }
 
 // splitStep parts a step's condition into what its event alone decides, and what

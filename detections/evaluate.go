@@ -283,6 +283,10 @@ func (e *Engine) lookAhead(w *watch, pos int) {
 		m = w.settled.clone()
 		w.ahead = m
 	}
+	f, isFirst := m.(*firstSeen)
+	if isFirst {
+		f.margin = e.opts.Lateness.Milliseconds()
+	}
 	m.advance(entries, until, &e.eval, func(outcome) {})
 	if m.pos().ep != nil {
 		m.pos().ep.fresh = nil // what is published is settled's to say: ahead may take two episodes for one
@@ -294,7 +298,7 @@ func (e *Engine) lookAhead(w *watch, pos int) {
 	if settled.ep == nil {
 		next++
 	}
-	if ahead.ep != nil && ahead.opened == next {
+	if ahead.ep != nil && ahead.opened == next && !(isFirst && f.unsure) {
 		e.tell(w, ahead)
 	}
 }

@@ -18,6 +18,9 @@ type firstSeen struct {
 	known map[string]sighting
 	prev  *place
 	shed  int64
+
+	margin int64 // how far back events may still be under way; 0 behind the watermark
+	unsure bool  // such an event could have made the news that opened the episode known
 }
 
 var _ machine = (*firstSeen)(nil)
@@ -47,9 +50,10 @@ func (f *firstSeen) advance(entries []entry, until int64, v *evaluator, visit fu
 		e := &entries[f.hi]
 		f.expire(e.t-1, visit)
 		f.hi++
-		news := f.see(e, v)
+		news, sure := f.see(e, v)
 		switch {
 		case news && f.ep == nil:
+			f.unsure = !sure
 			f.open(e.t, e.isLate()).absorb(e)
 			visit(outcome{})
 		case news:
@@ -60,11 +64,13 @@ func (f *firstSeen) advance(entries []entry, until int64, v *evaluator, visit fu
 	f.expire(until, visit)
 }
 
-// see takes note of an event, and tells whether its value is news.
-func (f *firstSeen) see(e *entry, v *evaluator) bool {
+// see takes note of an event, and tells whether its value is news, and whether it
+// is whatever is still under way: the same value, seen while the group learned or
+// before it was forgotten, would make it known.
+func (f *firstSeen) see(e *entry, v *evaluator) (news, sure bool) {
 	value, ok := keyText(f.c.keptOf(e)[0])
 	if !ok {
-		return false
+		return false, false
 	}
 	if len(f.known) == 0 || e.t-f.last >= f.c.Forget.Milliseconds() {
 		f.known, f.prev, f.born, f.last = map[string]sighting{}, nil, e.t, e.t // all is forgotten
@@ -73,7 +79,9 @@ func (f *firstSeen) see(e *entry, v *evaluator) bool {
 	s, known := f.known[value]
 	known = known && e.t-s.last < f.c.Forget.Milliseconds() // one that was seen later counts too
 	learned := e.t-f.born >= f.c.Learn.Milliseconds()
-	news := !known && learned && f.holds(e, v)
+	news = !known && learned && f.holds(e, v)
+	under := e.t - f.margin
+	sure = under-f.born >= f.c.Learn.Milliseconds() && (s == sighting{} || under-s.last >= f.c.Forget.Milliseconds())
 	if !known {
 		s = sighting{e.t, e.t}
 	}
@@ -84,7 +92,7 @@ func (f *firstSeen) see(e *entry, v *evaluator) bool {
 	if p, ok := f.c.placeOf(e); ok && (f.prev == nil || p.t >= f.prev.t) {
 		f.prev = &p
 	}
-	return news
+	return news, sure
 }
 
 // holds evaluates having, which may ask how far and how fast the group moved.
@@ -158,6 +166,7 @@ func (f *firstSeen) encode(enc *encoder) {
 	enc.int(f.born)
 	enc.int(f.last)
 	enc.int(f.shed)
+	enc.bool(f.unsure)
 	enc.bool(f.prev != nil)
 	if f.prev != nil {
 		enc.int(f.prev.t)
@@ -173,7 +182,7 @@ func (f *firstSeen) encode(enc *encoder) {
 }
 
 func (f *firstSeen) decode(d *decoder, _ []entry, _ *evaluator) {
-	f.born, f.last, f.shed = d.int(), d.int(), d.int()
+	f.born, f.last, f.shed, f.unsure = d.int(), d.int(), d.int(), d.bool()
 	if d.bool() {
 		f.prev = &place{d.int(), d.float(), d.float()}
 	}

@@ -158,6 +158,7 @@ type arrivals struct {
 	events   []stamped
 	ahead    bool
 	restarts *rand.Rand // nil for none
+	odd      bool       // rules may fail on some
 }
 
 // finalAlerts gives the events to an engine and returns its alerts as they
@@ -196,11 +197,13 @@ func finalAlerts(t *testing.T, set *detections.RuleSet, in arrivals) []string {
 		}
 	}
 	require.Zero(t, e.Stats().Late)
-	require.Empty(t, e.Stats().RuleErrors)
+	if !in.odd {
+		require.Empty(t, e.Stats().RuleErrors)
+	}
 	require.Empty(t, e.Stats().Shed)
 	e.Finish()
 	for _, a := range e.OpenAlerts() { // a state lasts; what was told of it last may be some events old
-		require.Equal(t, "setting", a.Rule)
+		require.Equal(t, detections.State, set.Rule(a.Rule).Kind(), "%+v, clock %s", a, e.Clock())
 		b, err := json.Marshal(detections.Alert{Rule: a.Rule, Group: a.Group, OpenedAt: a.OpenedAt, Evidence: map[string]any{"was": a.Evidence["was"]}})
 		require.NoError(t, err)
 		final = append(final, string(b))

@@ -372,3 +372,108 @@ func eventAt(t *testing.T, fields map[string]any, second, n int) logstream.Event
 	require.NoError(t, err)
 	return ev
 }
+
+// Chains that each wait for another event are many, and cost each event no more
+// than one look at each of them.
+func TestASequenceWithAThousandOpenChainsIsStillFollowed(t *testing.T) {
+	b := newBench(t, `
+id: chains
+title: Chains
+severity: high
+group_by: [ip]
+within: 1h
+steps:
+  - {name: one, where: type == "fp"}
+  - {name: two, where: type == "fp" && user_name != one.user_name, times: 3}
+  - {name: three, where: type == "s" && user_name == one.user_name}
+`, detections.Options{})
+	for i := range 600 {
+		b.at(time.Duration(i)*time.Second, "user_name", fmt.Sprintf("u%d", i))
+	}
+	b.at(610*time.Second, "type", "s", "user_name", "u580")
+	b.Settle()
+	require.Equal(t, []string{"opened chains 5"}, b.take())
+	require.NotZero(t, b.Stats().Shed["chains"]["chains"])
+}
+
+// An event under way may show that a value was seen while its group learned.
+func TestWhatAnEventUnderWayCouldMakeKnownIsNotToldAtOnce(t *testing.T) {
+	const rule = `
+id: new
+title: New
+severity: low
+where: type == "s"
+value: user_agent
+per: [ip]
+learn: 20m
+forget: 1h
+quiet: 1m
+`
+	see := func(b *bench, at time.Duration, agent string) { b.at(at, "type", "s", "user_agent", agent) }
+	b := newBench(t, rule, detections.Options{Ahead: true})
+	see(b, 0, "a")
+	see(b, 20*time.Minute+30*time.Second, "b")
+	require.Empty(t, b.take(), "it may have been seen a minute ago")
+	see(b, 19*time.Minute, "b") // it was
+	b.Finish()
+	require.Empty(t, b.take())
+
+	b = newBench(t, rule, detections.Options{Ahead: true})
+	see(b, 0, "a")
+	see(b, 20*time.Minute+30*time.Second, "b")
+	require.Empty(t, b.take())
+	b.clock(23 * time.Minute)
+	require.Equal(t, []string{"opened new 1"}, b.take(), "it was not, and the watermark tells")
+	b.clock(24 * time.Minute)
+	require.Equal(t, []string{"resolved new 1"}, b.take())
+	see(b, 24*time.Minute, "c")
+	require.Equal(t, []string{"opened new 1"}, b.take(), "nothing under way can make it known")
+}
+
+// What is usual has the events that come out of order too.
+func TestABaselineLooksAheadWithEventsThatCameOutOfOrder(t *testing.T) {
+	b := newBench(t, `
+id: usual
+title: Usual
+severity: low
+where: type == "fp"
+window: 10m
+having: distinct(client_id) >= 1 && count() > 0.6 * baseline(count(), 4h).mean
+quiet: 1m
+`, detections.Options{Ahead: true})
+	hour := 3 * time.Hour
+	for at := time.Duration(0); at < hour; at += 2 * time.Minute { // ten within ten minutes, in pairs that change places
+		b.at(at+time.Minute, "user_name", "x")
+		b.at(at, "user_name", "y")
+	}
+	require.Empty(t, b.take())
+	for i := range 4 {
+		b.at(hour+30*time.Minute+time.Duration(i)*time.Minute, "client_id", "c")
+	}
+	b.Finish()
+	require.Empty(t, b.take(), "four are fewer than usual")
+	require.Empty(t, b.OpenAlerts())
+}
+
+func TestAStateThatGoesToAndFroWithinAMomentMakesAlertsOfTheirOwn(t *testing.T) {
+	b := newBench(t, `
+id: flaps
+title: Flaps
+severity: low
+where: type == "sapi"
+value: client_id
+when: now != was
+`, detections.Options{})
+	for i := range 9 {
+		b.at(0, "type", "sapi", "client_id", fmt.Sprint("c", i%2))
+	}
+	b.Finish()
+	ids := map[string]bool{}
+	for _, c := range b.changes {
+		if c.Transition == detections.Opened {
+			require.False(t, ids[c.Alert.ID])
+			ids[c.Alert.ID] = true
+		}
+	}
+	require.Len(t, ids, 4)
+}

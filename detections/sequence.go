@@ -1,11 +1,10 @@
 package detections
 
 import (
+	"cmp"
 	"math"
 	"math/bits"
 	"slices"
-	"strconv"
-	"strings"
 )
 
 // sequence is the machine of ordered steps: a chain of events, one step after
@@ -28,6 +27,7 @@ type chain struct {
 	begun  int64
 	events []entry // in order
 	carry  [][]any // for each step, the kept values of its first event; nil before
+	waits  string  // its key
 }
 
 // maxChains bounds the chains of one group. The oldest go first.
@@ -77,7 +77,7 @@ func (s *sequence) end(until int64, visit func(outcome)) {
 func (s *sequence) follow(e *entry, v *evaluator) *chain {
 	s.chains = slices.DeleteFunc(slices.Clone(s.chains), func(c chain) bool { return c.begun <= e.t-s.c.Within.Milliseconds() })
 	var whole *chain
-	var longer []chain
+	var longer, waiting []chain
 	for i := len(s.chains) - 1; i >= 0; i-- {
 		if c, ok := s.extend(&s.chains[i], e, v); ok {
 			longer = append(longer, c)
@@ -95,8 +95,9 @@ func (s *sequence) follow(e *entry, v *evaluator) *chain {
 			}
 			continue
 		}
-		s.put(*c)
+		waiting = append(waiting, *c)
 	}
+	s.keep(waiting)
 	return whole
 }
 
@@ -113,6 +114,7 @@ func (s *sequence) extend(c *chain, e *entry, v *evaluator) (chain, bool) {
 	if out.times >= step.times {
 		out.step, out.times = c.step+1, 0
 	}
+	out.waits = s.key(&out)
 	return out, true
 }
 
@@ -139,34 +141,51 @@ func (s *sequence) agrees(step *step, c *chain, e *entry, v *evaluator) bool {
 	return ok
 }
 
-// put keeps a chain in place of an older one that waits for the same.
-func (s *sequence) put(c chain) {
-	key := c.key()
-	s.chains = slices.DeleteFunc(s.chains, func(o chain) bool { return o.begun <= c.begun && o.key() == key })
-	if slices.ContainsFunc(s.chains, func(o chain) bool { return o.key() == key }) {
-		return // one that began later is there
+// keep takes in longer chains, in order, each in place of an older one that waits
+// for the same.
+func (s *sequence) keep(longer []chain) {
+	if len(longer) == 0 {
+		return
 	}
-	if len(s.chains) >= maxChains {
-		s.chains = s.chains[1:]
-		s.shed++
+	slices.Reverse(longer) // the last stands before others that began with it
+	all := append(longer, s.chains...)
+	slices.SortStableFunc(all, func(a, b chain) int { return cmp.Compare(a.begun, b.begun) })
+	latest := make(map[string]int, len(all))
+	for i := range all {
+		if at, is := latest[all[i].waits]; !is || all[at].begun < all[i].begun {
+			latest[all[i].waits] = i
+		}
 	}
-	at, _ := slices.BinarySearchFunc(s.chains, c.begun, func(o chain, t int64) int { return int(max(-1, min(1, o.begun-t))) })
-	s.chains = slices.Insert(s.chains, at, c)
+	kept := all[:0]
+	for i := range all {
+		if latest[all[i].waits] == i {
+			kept = append(kept, all[i])
+		}
+	}
+	if n := len(kept) - maxChains; n > 0 {
+		kept = kept[n:]
+		s.shed += int64(n)
+	}
+	s.chains = kept
 }
 
-// key is equal for chains that wait for the same event.
-func (c *chain) key() string {
-	var b strings.Builder
-	b.WriteString(strconv.Itoa(c.step) + " " + strconv.Itoa(c.times))
+// key is equal for chains that wait for the same event: those as far, of which
+// what steps to come name is the same.
+func (s *sequence) key(c *chain) string {
 	enc := &encoder{}
-	for _, values := range c.carry {
-		for _, v := range values {
-			enc.value(v)
+	enc.len(c.step)
+	enc.len(c.times)
+	for k, values := range c.carry {
+		if values == nil {
+			continue
 		}
-		enc.bool(values != nil)
+		for i, last := range s.c.steps[k].needed {
+			if last >= c.step {
+				enc.value(values[i])
+			}
+		}
 	}
-	b.Write(enc.b)
-	return b.String()
+	return string(enc.b)
 }
 
 // hold opens an episode with a whole chain, or adds it to the open one.
@@ -262,6 +281,7 @@ func (s *sequence) decode(d *decoder, _ []entry, _ *evaluator) {
 			d.fail()
 			return
 		}
+		c.waits = s.key(&c)
 		s.chains = append(s.chains, c)
 	}
 }

@@ -86,18 +86,25 @@ func (e *Engine) resolve(w *watch, nth int, ep *episode, at int64) {
 
 // alertID names an alert for ever: the same events give the same id. An alert
 // told ahead may turn out to have opened earlier and to be over, and another to
-// open at the very time it was told: the end of the one before tells them apart.
+// open at the very time it was told: the end of the one before tells them apart,
+// and their number where a state went to and fro within one moment.
 func (w *watch) alertID(a *Alert) string {
-	opened, before := a.OpenedAt.UnixMilli(), int64(0)
+	opened, before, same := a.OpenedAt.UnixMilli(), int64(0), 0
 	if b := w.group.beyond; b != nil {
 		for _, s := range b.past {
 			if s.to <= opened {
 				before = max(before, s.to)
 			}
+			if s.from == opened && s.to == opened {
+				same++
+			}
 		}
 	}
 	h := sha256.New()
 	fmt.Fprintf(h, "%q %q %d %d %v", a.Tenant, a.Rule, opened, before, a.Late)
+	if same > 0 {
+		fmt.Fprintf(h, " %d", same)
+	}
 	for _, k := range keys(a.Group) {
 		fmt.Fprintf(h, " %q=%q", k, a.Group[k])
 	}

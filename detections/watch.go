@@ -214,11 +214,9 @@ func (e *Engine) correct(w *watch, at *walk) {
 }
 
 // withdraw resolves an alert that was told ahead of the watermark, and that the
-// events under way then did not bear out. Only states can be changed back unseen.
+// events under way then did not bear out. Only states can be changed back unseen;
+// whatever else is told so is told wrongly, and does not stay open for ever.
 func (e *Engine) withdraw(w *watch, wm int64) {
-	if w.rule.kind != State {
-		return
-	}
 	for _, o := range slices.Clone(w.alerts) {
 		if o.nth > w.settled.pos().opened && o.alert.OpenedAt.UnixMilli() <= wm {
 			w.alerts = slices.DeleteFunc(w.alerts, func(a *openAlert) bool { return a == o })

@@ -194,6 +194,12 @@ func (m *window) openWith(entries []entry, at int64, late bool, visit func(outco
 // slip judges again only the window that ends with the last entry.
 func (m *window) slip(entries []entry, pos int, v *evaluator) bool {
 	e, last := &entries[pos], entries[m.hi].t
+	for i, h := range m.past {
+		if h.acc == nil || floorDiv(e.t, m.c.baselines[i].bucket) != h.cur {
+			return false // what is usual must have it, and that bucket is done
+		}
+	}
+	m.note(e)
 	inWindow := e.t > last-m.c.Window.Milliseconds() && e.t > m.since
 	if inWindow {
 		m.push(e)
