@@ -108,14 +108,30 @@ var neededScopes = regexp.MustCompile(`expected (?:any|all) of: ?([a-z0-9_:, ]+)
 func (e *StatusError) hint(clientID string) string {
 	switch e.StatusCode {
 	case http.StatusForbidden:
-		if m := neededScopes.FindStringSubmatch(e.message()); m != nil {
-			return fmt.Sprintf("grant scope %s on the Management API to application %s", strings.TrimSpace(m[1]), clientID)
+		if scope, missing := e.missingScope(); missing {
+			return fmt.Sprintf("grant scope %s on the Management API to application %s", scope, clientID)
 		}
 		return "the application lacks a scope, or the tenant's plan the feature"
 	case http.StatusUnauthorized:
 		return fmt.Sprintf("check that application %s is still authorised for the Management API", clientID)
 	}
 	return ""
+}
+
+func (e *StatusError) missingScope() (string, bool) {
+	if m := neededScopes.FindStringSubmatch(e.message()); e.StatusCode == http.StatusForbidden && m != nil {
+		return strings.TrimSpace(m[1]), true
+	}
+	return "", false
+}
+
+// MissingScope tells an ErrForbidden for want of a scope, or of several with commas between, from one for want of a feature.
+func MissingScope(err error) (scope string, missing bool) {
+	var status *StatusError
+	if errors.As(err, &status) {
+		return status.missingScope()
+	}
+	return "", false
 }
 
 // callError is what every failed call returns. Its words hold no URL, so no query either.

@@ -18,6 +18,9 @@ const (
 	// SuspiciousSuccess guesses at one account until brute force protection steps in (limit_wc), uses a leaked password
 	// (pwd_leak), and in the last third of its time logs in to another account from the same address.
 	SuspiciousSuccess
+	// AccountTakeover signs in to Target, or to Users accounts, with the right password from elsewhere; makes its Moves there;
+	// uses its refresh token from then on; and signs in again when that is refused. Each act counts as an attempt.
+	AccountTakeover
 )
 
 func (k AttackKind) String() string {
@@ -28,6 +31,8 @@ func (k AttackKind) String() string {
 		return "SMS bombing"
 	case SuspiciousSuccess:
 		return "suspicious success"
+	case AccountTakeover:
+		return "account takeover"
 	}
 	return "unknown attack"
 }
@@ -37,11 +42,12 @@ type Attack struct {
 	Kind      AttackKind
 	Start     time.Time     // virtual; now if zero or past
 	Duration  time.Duration // virtual; 15 minutes if zero
-	Rate      float64       // attempts per virtual second; 20, 0.2 for SMSBombing, 0.5 for SuspiciousSuccess if zero
+	Rate      float64       // attempts per virtual second; 20, 0.2 for SMSBombing, 0.5 for SuspiciousSuccess, 0.05 for AccountTakeover if zero
 	IPs       []netip.Addr  // addresses it comes from; if empty, Addresses of them are chosen
-	Addresses int           // 3, 1 for SMSBombing and SuspiciousSuccess if zero; at most 500
-	Users     int           // existing accounts it knows; all if zero
-	Target    string        // user_id of SMSBombing's victim or SuspiciousSuccess's first account; chosen if empty
+	Addresses int           // 3, 1 for all but CredentialStuffing if zero; at most 500
+	Users     int           // existing accounts it knows, the first calm ones; all, or one for AccountTakeover, if zero
+	Target    string        // user_id of the victim, for SuspiciousSuccess the first account; chosen if empty
+	Moves     []Move        // of AccountTakeover, in this order; none if empty
 
 	KnownShare float64 // share of attempts on accounts that exist; 0.5 if zero
 	ValidShare float64 // share of attempts with a right password; 0.02 if zero, none if negative
@@ -57,13 +63,13 @@ const (
 )
 
 func (a *Attack) setDefaults(now time.Time) {
-	single := a.Kind == SMSBombing || a.Kind == SuspiciousSuccess
+	single := a.Kind != CredentialStuffing
 	if a.Start.Before(now) {
 		a.Start = now
 	}
 	setDefault(&a.Duration, 15*time.Minute)
 	if a.Rate <= 0 {
-		a.Rate = map[AttackKind]float64{SMSBombing: 0.2, SuspiciousSuccess: 0.5}[a.Kind]
+		a.Rate = map[AttackKind]float64{SMSBombing: 0.2, SuspiciousSuccess: 0.5, AccountTakeover: 1 / takeoverPause.Seconds()}[a.Kind]
 		setDefault(&a.Rate, 20)
 	}
 	if a.Addresses <= 0 {
@@ -87,7 +93,9 @@ type attack struct {
 	tool     *agent
 	ips      []string // the text of IPs
 	target   *user
-	leaked   bool // SuspiciousSuccess has used its leaked password
+	victims  []*victim // of AccountTakeover
+	next     int       // the victim whose turn it is
+	leaked   bool      // SuspiciousSuccess has used its leaked password
 	outcomes Outcomes
 }
 
@@ -105,11 +113,12 @@ func (t *Tenant) Attack(spec Attack) {
 		a.ips = append(a.ips, ip.String())
 	}
 	a.target = t.pickTarget(a)
+	t.pickVictims(a)
 	t.attacks = append(t.attacks, a)
 	t.opts.Logger.Info("attack scheduled", "kind", a.Kind.String(), "start", a.Start, "end", a.end, "addresses", len(a.IPs))
 
 	do := map[AttackKind]func(*attack) outcome{
-		CredentialStuffing: t.stuff, SMSBombing: t.bomb, SuspiciousSuccess: t.sneak,
+		CredentialStuffing: t.stuff, SMSBombing: t.bomb, SuspiciousSuccess: t.sneak, AccountTakeover: t.takeOver,
 	}[a.Kind]
 	if do == nil {
 		t.opts.Logger.Error("attack of unknown kind does nothing", "kind", int(a.Kind))
@@ -140,10 +149,8 @@ func attackerAddresses(attack, count int) []netip.Addr {
 }
 
 func (t *Tenant) pickTarget(a *attack) *user {
-	for _, u := range t.calm.users {
-		if u.id == a.Target {
-			return u
-		}
+	if u := t.people[a.Target]; u != nil {
+		return u
 	}
 	u := t.calm.users[a.rng.IntN(len(t.calm.users))]
 	if a.Target != "" {
@@ -254,6 +261,7 @@ func (t *Tenant) attempt(a *attack, try try) outcome {
 	if t.assess(ev, verdict) {
 		return wasChallenged
 	}
+	account := t.attacked(a, &try, &ev)
 	if d.locked(try.who, c.addr, t.now) {
 		log("limit_wc")
 		if d.bruteForce.block {
@@ -269,10 +277,13 @@ func (t *Tenant) attempt(a *attack, try try) outcome {
 		}
 	}
 	switch {
+	case try.valid && account.blocked:
+		t.refuseBlocked(account, origin{ip, a.tool}, ev.session)
 	case try.valid:
 		d.succeeded(try.who, c.addr)
 		try.who.logins++
 		ev.count = try.who.logins
+		t.signIn(account, origin{ip, a.tool}, ev.app, ev.session)
 		log("s")
 		return hasSucceeded
 	case try.who != nil:
@@ -283,6 +294,22 @@ func (t *Tenant) attempt(a *attack, try try) outcome {
 		log("fu")
 	}
 	return hasFailed
+}
+
+// attacked is the account of a try, and makes of the try what became of the account since the password was stolen.
+func (t *Tenant) attacked(a *attack, try *try, ev *event) *account {
+	if try.who == nil {
+		return nil
+	}
+	account := t.account(try.who)
+	switch {
+	case account.deleted:
+		ev.typed = account.email
+		try.who, try.valid, ev.who = nil, false, nil
+	case account.passwordSet.After(a.Start):
+		try.valid = false
+	}
+	return account
 }
 
 // assess logs what bot detection made of an attempt, if there is something to log, and reports whether it was stopped.

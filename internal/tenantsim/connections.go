@@ -28,7 +28,7 @@ var connectionFields = fields{
 func initialConnections() []map[string]any {
 	return []map[string]any{
 		{
-			"id": "con_SimDatabase00001", "name": DefaultConnection, "display_name": "Customers", "strategy": "auth0", "is_domain_connection": false,
+			"id": connectionID, "name": DefaultConnection, "display_name": "Customers", "strategy": "auth0", "is_domain_connection": false,
 			"options": map[string]any{
 				"passwordPolicy": "good", "brute_force_protection": true, "mfa": map[string]any{"active": true, "return_enroll_settings": true},
 				"passwordHistory": map[string]any{"size": 5.0, "enable": false}, "strategy_version": 2.0,

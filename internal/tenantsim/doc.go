@@ -24,6 +24,10 @@
 //   - /api/v2/actions: Actions (list, create, get, patch, delete, deploy, versions), triggers, and the bindings of a
 //     trigger. No Action runs: attempts do not feel them. A build, and after the 202 a deployment, is done some reads of
 //     the Action later (Options.ActionReads), so that nobody waits for a clock.
+//   - Users and what is done to them: read, by e-mail, search, PATCH, delete; sessions and refresh tokens (lists, delete,
+//     revoke, revoke-access, bulk revocation); authentication methods, enrollments, authenticators, providers, remembered
+//     browsers, risk state; identities; brute-force blocks; grants and device credentials; password-change tickets, reset
+//     mails (POST /dbconnections/change_password), verification mails; the rotation of a client's secret.
 //   - The rate limit, the sapi event of each successful write, acls_summary, api_limit, and [Fault]s.
 //
 // Where Auth0's behaviour is not documented the strictest or most awkward reading is simulated, so that code which
@@ -35,6 +39,31 @@
 // deployed, and one that is bound goes live with its deployment at once.
 // The body of a created ACL is empty, as the API's description declares. The descriptions of sapi events for bot
 // detection, network ACLs and Actions are invented: match on method and path.
+//
+// # Users
+//
+// Calm users are accounts like others: they have sessions and refresh tokens, and feel a block, a revocation, and their
+// deletion. Tests add users of other connections with [Tenant.AddUser] and make things happen with Login, BeginLogin,
+// Refresh, FailLogins, AddFactor, ChangeEmail, LinkOwn, RequestReset, ResetPassword; an administrator acts by HumanBlocks,
+// HumanUnblocks, Unlink, DeleteUser and HumanRequest; [Tenant.Account] tells how an account really is. [AccountTakeover] does
+// what an attacker does.
+//
+// Again the most awkward reading:
+//
+//   - What is answered by 202 happens after Options.RevokeLag, or after Options.RevokeReads reads of the user's list; until
+//     then sessions and tokens are listed and work. A login that was under way at a block makes its session afterwards.
+//   - A block ends nothing. It stops logins and refreshes, and a refused login moves last_login and logins_count. A user who
+//     never was blocked has no member blocked.
+//   - A password by PATCH lifts the block, and nothing but that sapi tells it. A password by link leaves the block
+//     (Options.ResetUnblocks), the sessions and the refresh tokens, and lifts brute-force blocks.
+//   - A new ticket or reset mail makes the one before worthless, whoever asked for it.
+//   - An unlinked identity is a new user without block and metadata. Deleting a user deletes the linked identities.
+//   - Deleting a grant ends the refresh tokens of its application at once, deleting a device credential the one that it is;
+//     sessions stay. Every login makes a grant, also with a first-party application.
+//   - The path of a sapi event has ids as they were sent, escaped.
+//   - change_password answers the same whether there is such an account or not, and whether a mail went out or not. Its limit
+//     is in real time, per address and e-mail. The link is on the custom domain only if the request came to it.
+//   - A search finds at once what was changed; Auth0's is eventual.
 //
 // # How an attempt fares
 //
@@ -69,8 +98,9 @@
 //
 // # Left out
 //
-// Auth0's own limit of ten MFA messages per user and hour is not applied, so that SMS bombing can be shown. Users,
-// sessions, changes of log streams and delivery by them, private_key_jwt and custom-domain API hosts are not served: they answer
+// Auth0's own limit of ten MFA messages per user and hour is not applied, so that SMS bombing can be shown. No Action runs,
+// so none lifts a block after a password change; organizations, back-channel logout and online refresh tokens are not
+// modelled. Changes of log streams and delivery by them, private_key_jwt and custom-domain API hosts are not served: they answer
 // 404 (or 401 for an assertion). Calm addresses are in 198.18.0.0/15; attackers use 192.0.2.0/24 and 198.51.100.0/24;
 // administrators 203.0.113.0/24.
 //

@@ -33,6 +33,9 @@ func (t *Tenant) emit(ev event) {
 		ev.at = t.now
 	}
 	ev.at = ev.at.Truncate(time.Millisecond)
+	if ev.who != nil && ev.typed == "" && ev.who.account != nil && ev.who.account.email != ev.who.email {
+		ev.typed = ev.who.account.email // events of before keep the address of before
+	}
 	t.stats.EventsByType[ev.typ]++
 	t.stats.Events++
 	l := &t.log

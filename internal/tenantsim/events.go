@@ -3,6 +3,7 @@ package tenantsim
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -55,6 +56,8 @@ var shapes = map[string]shape{
 	"ss":              {description: "Successful signup", host: true, client: true, strategy: true, fingerprint: true},
 	"sv":              {description: "Your email was verified. You can continue using the application.", client: true, strategy: true},
 	"slo":             {description: "User successfully logged out", host: true, client: true},
+	"f":               {description: "user is blocked", host: true, client: true, strategy: true, fingerprint: true},
+	"fertft":          {description: "Unsuccessful Refresh Token exchange", host: true, client: true, clientIP: true, audience: true},
 }
 
 // appendEnvelope appends the event as a log stream delivers it.
@@ -112,9 +115,10 @@ func (t *Tenant) appendFields(o *object, ev *event) {
 	o.str("date", formatDate(ev.at))
 	o.str("type", ev.typ)
 	o.str("description", s.description)
+	conn := ev.connection()
 	if s.client {
-		o.str("connection", ev.app.connection)
-		o.str("connection_id", connectionID)
+		o.str("connection", conn.name)
+		o.str("connection_id", conn.id)
 		o.str("client_id", ev.app.id)
 		o.str("client_name", ev.app.name)
 	}
@@ -128,8 +132,8 @@ func (t *Tenant) appendFields(o *object, ev *event) {
 	o.str("user_id", ev.userID())
 	o.str("user_name", ev.userName())
 	if s.strategy {
-		o.str("strategy", "auth0")
-		o.str("strategy_type", "database")
+		o.str("strategy", conn.strategy)
+		o.str("strategy_type", conn.kind)
 	}
 	if s.audience {
 		t.appendAudience(o, ev)
@@ -163,6 +167,14 @@ func (t *Tenant) appendAudience(o *object, ev *event) {
 		return
 	}
 	o.list("audience", ev.app.audience, "https://"+t.opts.Domain+"/userinfo")
+}
+
+// connection is where the user signs in.
+func (ev *event) connection() *connection {
+	if ev.who == nil || ev.who.conn == nil {
+		return database
+	}
+	return ev.who.conn
 }
 
 func (ev *event) userID() string {
@@ -221,6 +233,25 @@ func (t *Tenant) appendDetails(o *object, ev *event) {
 		o.list("allowed_logout_url", "https://www.storefront.example/", "https://account.example/")
 	case "limit_mu":
 		o.str("flow", "login")
+	case "f":
+		o.open("error")
+		o.str("message", "user is blocked")
+		o.str("oauthError", "unauthorized")
+		o.str("type", "oauth-authorization")
+		o.close()
+		o.open("stats")
+		o.number("loginsCount", ev.count)
+		o.close()
+		o.str("session_id", session)
+	case "fertft":
+		if ev.count == refusedRevoked {
+			o.str("failure_reason", "grant_revoked")
+		}
+		o.str("policy_used", "refresh_token_user_grant")
+		o.open("refresh_token")
+		o.str("access", "offline")
+		o.str("session_id", session)
+		o.close()
 	}
 }
 
@@ -231,10 +262,12 @@ func (t *Tenant) appendLoginDetails(o *object, ev *event, session string) {
 	o.open("")
 	o.str("name", "prompt-authenticate")
 	o.number("completedAt", int(done-40))
-	o.str("connection", ev.app.connection)
-	o.str("connection_id", connectionID)
-	o.str("strategy", "auth0")
-	o.str("identity", ev.userID()[len("auth0|"):])
+	conn := ev.connection()
+	o.str("connection", conn.name)
+	o.str("connection_id", conn.id)
+	o.str("strategy", conn.strategy)
+	_, identity, _ := strings.Cut(ev.userID(), "|")
+	o.str("identity", identity)
 	o.open("stats")
 	o.number("loginsCount", ev.count)
 	o.close()

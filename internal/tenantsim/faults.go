@@ -3,6 +3,7 @@ package tenantsim
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 type Fault struct {
 	Method     string        // any if empty
 	PathPrefix string        // of the URL path, such as "/api/v2/network-acls" or "/oauth/token"; any if empty
+	PathSuffix string        // of the URL path, such as "/revoke-access"; any if empty
 	Status     int           // answer with this status instead; 0: see Drop
 	RetryAfter string        // Retry-After header of that answer, as seconds or an HTTP date; none if empty
 	Times      int           // requests to hit; 1 if zero, all of them if negative
@@ -40,6 +42,15 @@ func (t *Tenant) ClearFaults() {
 	t.faults = nil
 }
 
+// onPath compares with the path as it is sent and as it is read: ids of users have a | in them.
+func (f *Fault) onPath(path string) bool {
+	plain, err := url.PathUnescape(path)
+	if err != nil {
+		plain = path
+	}
+	return (strings.HasPrefix(path, f.PathPrefix) || strings.HasPrefix(plain, f.PathPrefix)) && strings.HasSuffix(plain, f.PathSuffix)
+}
+
 func (f *Fault) onlySlow() bool { return f.Status == 0 && !f.Drop }
 
 // takeFault returns a copy of the fault that hits this request, or nil.
@@ -47,7 +58,7 @@ func (t *Tenant) takeFault(method, path string) *Fault {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i, f := range t.faults {
-		if f.Method != "" && f.Method != method || !strings.HasPrefix(path, f.PathPrefix) {
+		if f.Method != "" && f.Method != method || !f.onPath(path) {
 			continue
 		}
 		if f.Times > 0 {

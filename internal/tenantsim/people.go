@@ -64,8 +64,8 @@ type app struct {
 }
 
 const (
-	connectionName = "Username-Password-Authentication"
-	connectionID   = "con_Zk3Yw8QpT1vLr6Xb"
+	connectionName = DefaultConnection
+	connectionID   = "con_SimDatabase00001"
 )
 
 var apps = []app{
@@ -89,6 +89,8 @@ type user struct {
 	mistyped  string // the one wrong spelling this person uses
 	country   string
 	asn       int
+	conn      *connection // nil: the database
+	account   *account    // nil until somebody asks for it
 }
 
 const (

@@ -3,8 +3,8 @@ package tenantsim
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 )
@@ -21,30 +21,35 @@ const (
 type changed struct {
 	status   int
 	resource map[string]any // the resource after the change
+	list     []any          // instead of a resource, if not nil
+	logged   map[string]any // what the log shows instead of it, if not nil
 	silent   bool           // the caller gets no body, though the log shows the resource
 	summary  string         // the sapi event's description
+	after    func()         // what happens then, if not nil
 }
 
 // change applies a write, whoever makes it.
-func (t *Tenant) change(method, path string, query url.Values, body map[string]any) (changed, *apiError) {
+func (t *Tenant) change(method, path string, w write) (changed, *apiError) {
 	collection, id := splitPath(path)
 	switch collection {
 	case "/attack-protection":
 		if method != http.MethodPatch {
 			break
 		}
-		settings, problem := t.patchSettings(id, body)
+		settings, problem := t.patchSettings(id, w.body)
 		return changed{status: http.StatusOK, resource: settings, summary: settingSummaries[id]}, problem
 	case "/network-acls":
-		return t.changeACLs(method, id, body)
+		return t.changeACLs(method, id, w.body)
 	case "/actions":
-		return t.changeActions(method, path, query, body)
+		return t.changeActions(method, path, w.query, w.body)
 	case "/guardian":
-		return t.changeGuardian(method, id, body)
+		if method == http.MethodPut {
+			return t.changeGuardian(method, id, w.body)
+		}
 	case "/connections":
-		return t.changeConnection(method, id, body)
+		return t.changeConnection(method, id, w.body)
 	}
-	return changed{}, notFound("Not Found")
+	return t.changeUsers(method, path, w)
 }
 
 func (t *Tenant) changeACLs(method, id string, body map[string]any) (changed, *apiError) {
@@ -122,7 +127,10 @@ func (t *Tenant) adminWriter() writer {
 
 // logChange logs a successful write as sapi.
 func (t *Tenant) logChange(w writer, method, path string, body map[string]any, res changed) {
-	t.logWrite(w, method, path, orEmpty(body), res.status, orEmpty(res.resource), res.summary)
+	t.logWrite(w, method, path, masked(orEmpty(body)), res.status, res.shown(), res.summary)
+	if res.after != nil {
+		res.after()
+	}
 }
 
 func (t *Tenant) logWrite(w writer, method, path string, body any, status int, resource any, summary string) {
@@ -152,6 +160,27 @@ func (t *Tenant) logWrite(w writer, method, path string, body any, status int, r
 	}
 	t.lastWrite = at
 	t.emitMap(at, ev)
+}
+
+// shown is the resource as the log tells it.
+func (res *changed) shown() any {
+	switch {
+	case res.logged != nil:
+		return res.logged
+	case res.list != nil:
+		return res.list
+	}
+	return orEmpty(res.resource)
+}
+
+// masked hides a password in what was sent.
+func masked(body map[string]any) map[string]any {
+	if _, ok := body["password"]; !ok {
+		return body
+	}
+	out := maps.Clone(body)
+	out["password"] = "*****"
+	return out
 }
 
 func orEmpty(m map[string]any) map[string]any {
@@ -202,7 +231,7 @@ func (t *Tenant) HumanRequest(method, path string, body map[string]any) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	res, problem := t.change(method, path, nil, body)
+	res, problem := t.change(method, path, write{body: body})
 	if problem != nil {
 		return fmt.Errorf("administrator's %s %s: %w", method, path, problem)
 	}

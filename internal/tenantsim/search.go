@@ -19,7 +19,7 @@ type searchTerm struct {
 	openAt, openTo bool   // bound excluded
 }
 
-var termForm = regexp.MustCompile(`^([a-z_]+):(?:"([^"]*)"|([\[{])\s*(\S+)\s+TO\s+(\S+?)\s*([\]}])|([^\s"\[\]{}()*?:]+))(?:\s+AND\s+|$)`)
+var termForm = regexp.MustCompile(`^([a-z_][A-Za-z0-9_.-]*):(?:"([^"]*)"|([\[{])\s*(\S+)\s+TO\s+(\S+?)\s*([\]}])|([^\s"\[\]{}()*?:]+))(?:\s+AND\s+|$)`)
 
 var searchFields = map[string]bool{
 	"client_id": true, "client_name": true, "connection": true, "connection_id": true, "date": true, "description": true, "hostname": true,
@@ -28,13 +28,18 @@ var searchFields = map[string]bool{
 }
 
 func parseSearch(q string) (searchQuery, *apiError) {
+	return parseSearchIn(q, func(field string) bool { return searchFields[field] })
+}
+
+// parseSearchIn reads a query over the fields that known tells.
+func parseSearchIn(q string, known func(field string) bool) (searchQuery, *apiError) {
 	var query searchQuery
 	for rest := strings.TrimSpace(q); rest != ""; {
 		m := termForm.FindStringSubmatch(rest)
 		if m == nil || strings.HasSuffix(m[0], " ") && len(m[0]) == len(rest) {
 			return nil, badSearch("cannot parse the query at " + rest)
 		}
-		if !searchFields[m[1]] {
+		if !known(m[1]) {
 			return nil, badSearch("field " + m[1] + " cannot be searched")
 		}
 		query = append(query, searchTerm{

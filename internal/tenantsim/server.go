@@ -23,6 +23,7 @@ type request struct {
 	header       http.Header
 	body         []byte
 	tooLarge     bool
+	host         string // the host that the caller named
 	base         string // scheme and host the caller used
 	ip           netip.Addr
 	userAgent    string
@@ -94,8 +95,8 @@ func (a *answer) write(w http.ResponseWriter) {
 
 func readRequest(w http.ResponseWriter, r *http.Request) (*request, error) {
 	req := &request{
-		method: r.Method, path: r.URL.Path, rawQuery: r.URL.RawQuery, query: r.URL.Query(), header: r.Header,
-		userAgent: r.UserAgent(), base: "http://" + r.Host,
+		method: r.Method, path: r.URL.EscapedPath(), rawQuery: r.URL.RawQuery, query: r.URL.Query(), header: r.Header,
+		userAgent: r.UserAgent(), base: "http://" + r.Host, host: r.Host,
 	}
 	if r.TLS != nil {
 		req.base = "https://" + r.Host
@@ -121,6 +122,8 @@ func (t *Tenant) handle(req *request) *answer {
 	switch {
 	case req.path == "/oauth/token":
 		return t.serveToken(req)
+	case req.path == "/dbconnections/change_password":
+		return t.serveChangePassword(req)
 	case strings.HasPrefix(req.path, "/api/v2/"):
 		return t.serveAPI(req)
 	}
@@ -171,11 +174,11 @@ func (req *request) client(t *Tenant) *client {
 // route is one endpoint: what it answers to, the scope it asks for, and what it does.
 type route struct {
 	method, path string // "{id}" in the path is any one segment
-	scope        string
+	scope        string // "a+b" if it takes both
 	serve        func(t *Tenant, req *request) *answer
 }
 
-var routes = []route{
+var routes = withUsers([]route{
 	{"GET", "/logs", "read:logs", (*Tenant).serveLogs},
 	{"GET", "/logs/{id}", "read:logs", (*Tenant).serveLog},
 	{"GET", "/log-streams", "read:log_streams", (*Tenant).serveLogStreams},
@@ -204,6 +207,15 @@ var routes = []route{
 	{"GET", "/actions/triggers", "read:actions", (*Tenant).serveTriggers},
 	{"GET", "/actions/triggers/{id}/bindings", "read:actions", (*Tenant).serveBindings},
 	{"PATCH", "/actions/triggers/{id}/bindings", "update:actions", (*Tenant).serveChange},
+})
+
+// withUsers adds the endpoints for users.
+func withUsers(list []route) []route {
+	list = append(list, userReads...)
+	for _, r := range userRoutes {
+		list = append(list, route{r.method, r.path, r.scope, (*Tenant).serveChange})
+	}
+	return list
 }
 
 func findRoute(req *request) (*route, *apiError) {
@@ -231,21 +243,44 @@ func splitPath(path string) (collection, id string) {
 // serveChange decodes the body of a write and applies it for the token's client.
 func (t *Tenant) serveChange(req *request) *answer {
 	var body map[string]any
-	if req.method != http.MethodDelete && (len(req.body) > 0 || !strings.HasSuffix(req.path, "/deploy")) {
+	if req.method != http.MethodDelete && (len(req.body) > 0 || !takesNoBody(req.path)) {
 		var problem *apiError
 		if body, problem = decodeObject(req.body); problem != nil {
 			return fail(problem)
 		}
 	}
-	res, problem := t.change(req.method, req.path, req.query, body)
+	host, problem := t.linkHost(req)
+	if problem != nil {
+		return fail(problem)
+	}
+	res, problem := t.change(req.method, req.path, write{query: req.query, body: body, host: host})
 	if problem != nil {
 		return fail(problem)
 	}
 	t.logChange(t.apiWriter(req), req.method, req.path, body, res)
-	if res.silent {
+	switch {
+	case res.silent || res.resource == nil && res.list == nil:
 		return &answer{status: res.status}
+	case res.list != nil:
+		return reply(res.status, res.list)
 	}
 	return reply(res.status, res.resource)
+}
+
+// takesNoBody are the writes that are sent without one.
+func takesNoBody(path string) bool {
+	return slices.ContainsFunc([]string{"/deploy", "/revoke", "/invalidate-remember-browser", "/rotate-secret"}, func(end string) bool {
+		return strings.HasSuffix(path, end)
+	}) && !strings.HasSuffix(path, "/refresh-tokens/revoke")
+}
+
+// linkHost is the custom domain that a call names for the links it makes, if it names one.
+func (t *Tenant) linkHost(req *request) (string, *apiError) {
+	host := req.header.Get("Auth0-Custom-Domain")
+	if host != "" && host != t.opts.CustomDomain {
+		return "", &apiError{status: http.StatusBadRequest, code: "invalid_custom_domain", message: "The custom domain " + host + " is not one of the tenant"}
+	}
+	return host, nil
 }
 
 func (t *Tenant) serveSettings(req *request) *answer {

@@ -24,6 +24,9 @@ func AllScopes() []string {
 		"read:guardian_factors", "update:guardian_factors", "read:mfa_policies", "update:mfa_policies",
 		"read:connections", "update:connections", optionsScope,
 		"read:actions", "create:actions", "update:actions", "delete:actions",
+		"read:users", "update:users", "delete:users", "read:sessions", "delete:sessions", "read:refresh_tokens", "delete:refresh_tokens",
+		"read:authentication_methods", "delete:authentication_methods", "delete:guardian_enrollments", "create:user_tickets", "read:email_provider",
+		"read:grants", "delete:grants", "read:device_credentials", "delete:device_credentials", "update:client_keys",
 	}
 }
 
@@ -44,6 +47,14 @@ type Options struct {
 	ACLLimit               int  // network ACLs allowed by the plan; 10 if zero; negative: a plan without them (403)
 	NoBotDetection         bool // a plan without bot detection (403)
 	SuspiciousIPThrottling bool // suspicious IP throttling starts enabled; see the package documentation
+
+	NoSessionManagement bool // a plan that cannot list and end sessions and refresh tokens (403)
+	NoTokenRevocation   bool // a tenant without POST /refresh-tokens/revoke, which is in early access (403)
+	NoMailProvider      bool // nothing sends mails: calls that mail succeed all the same, and the log tells (fn)
+	ResetUnblocks       bool // a new password by link lifts an administrator's block, which is not known of Auth0
+
+	RevokeLag   time.Duration // virtual: from an accepted revocation until it happens; 5s if zero
+	RevokeReads int           // reads of a user's list that still show what was revoked before it happens at once; 1 if zero
 
 	ActionReads int // reads of an Action until its build, and as many until its deployment, is done; 2 if zero
 
@@ -75,6 +86,8 @@ func (o *Options) setDefaults() {
 	o.Users = min(max(o.Users, 1), maxUsers)
 	setDefault(&o.CalmRate, 1)
 	setDefault(&o.ACLLimit, 10)
+	setDefault(&o.RevokeLag, 5*time.Second)
+	setDefault(&o.RevokeReads, 1)
 	setDefault(&o.ActionReads, defaultBuildTime)
 	setDefault(&o.RateBurst, 50)
 	setDefault(&o.RateRefill, 16)
@@ -119,8 +132,13 @@ type Tenant struct {
 	actions     []*action             // in order of creation
 	bindings    map[string][]*binding // by trigger, in order of execution
 	streams     []LogStream
-	ranked      []*networkACL // active ones by ascending priority
-	ids         *rand.Rand    // ids of ACLs, tokens and the like
+	people      map[string]*user   // all users by user_id
+	sessionSeq  uint64             // of the latest session
+	mails       []Mail             // oldest first
+	mailLimits  map[string]*bucket // of reset mails, by address and e-mail
+	secrets     map[string]string  // of applications, since their rotation
+	ranked      []*networkACL      // active ones by ascending priority
+	ids         *rand.Rand         // ids of ACLs, tokens and the like
 	stats       Stats
 
 	failBuilds, failDeploys int // still to come

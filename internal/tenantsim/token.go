@@ -22,14 +22,20 @@ type accessToken struct {
 }
 
 func (a *accessToken) require(scope string) *apiError {
-	if slices.Contains(a.scopes, scope) {
-		return nil
+	for _, needed := range strings.Split(scope, "+") {
+		if !slices.Contains(a.scopes, needed) {
+			return insufficientScope(scope)
+		}
 	}
-	return insufficientScope(scope)
+	return nil
 }
 
 func insufficientScope(scope string) *apiError {
-	return &apiError{status: http.StatusForbidden, code: "insufficient_scope", message: "Insufficient scope, expected any of: " + scope}
+	which := "any"
+	if strings.Contains(scope, "+") {
+		which, scope = "all", strings.ReplaceAll(scope, "+", ", ")
+	}
+	return &apiError{status: http.StatusForbidden, code: "insufficient_scope", message: "Insufficient scope, expected " + which + " of: " + scope}
 }
 
 func unauthorised(message string) *apiError {

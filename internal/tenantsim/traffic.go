@@ -29,6 +29,10 @@ type calmTraffic struct {
 
 func (t *Tenant) startCalmTraffic() {
 	t.calm = calmTraffic{users: makeUsers(t.opts.Users, t.opts.Seed), rng: newRand(t.opts.Seed, streamCalm)}
+	t.people = make(map[string]*user, len(t.calm.users))
+	for _, u := range t.calm.users {
+		t.people[u.id] = u
+	}
 	if t.opts.CalmRate <= 0 {
 		return
 	}
@@ -70,8 +74,12 @@ func (t *Tenant) visit() {
 	}
 	switch left := kind - signupShare; {
 	case signup:
+		t.people[u.id] = u
 		t.emitFor(u, "ss", habit.session, 0)
-		t.after(habit.pause, func() { t.emitFor(u, "sv", habit.session, 0) })
+		t.after(habit.pause, func() {
+			t.account(u).emailVerified = true
+			t.emitFor(u, "sv", habit.session, 0)
+		})
 		t.login(u, habit)
 	case left < wrongShare:
 		t.calmFailure(u, "fp", "", habit)
@@ -115,23 +123,45 @@ func newHabits(rng *rand.Rand) habits {
 	}
 }
 
-// login is a success and what follows from it.
+// login is a success and what follows from it, unless the user is blocked or gone.
 func (t *Tenant) login(u *user, h habits) {
+	a, from := t.account(u), origin{ip: u.ip, agent: u.agent}
+	switch {
+	case a.deleted:
+		t.calmFailure(u, "fu", u.email, h)
+		return
+	case a.blocked:
+		t.refuseBlocked(a, from, h.session)
+		return
+	}
 	t.stats.CalmLogins++
 	u.logins++
 	t.defences.succeeded(u, u.addr)
+	t.signIn(a, from, u.app, h.session)
 	t.emitFor(u, "s", h.session, u.logins)
 	if h.exchange {
 		t.after(h.exchangeIn, func() { t.emitFor(u, "seacft", h.session, 0) })
 	}
 	if h.refresh {
-		t.after(h.refreshIn, func() {
-			u.refreshes++
-			t.emitFor(u, "sertft", h.session, u.refreshes)
-		})
+		t.after(h.refreshIn, func() { t.calmRefresh(a, from, h.session) })
 	}
 	if h.logout {
-		t.after(h.leaves, func() { t.emitFor(u, "slo", h.session, 0) })
+		t.after(h.leaves, func() {
+			id := hexID(h.session)
+			a.dropSessions(func(s *session) bool { return s.id == id })
+			t.emitFor(u, "slo", h.session, 0)
+		})
+	}
+}
+
+// calmRefresh is an application renewing the access of a login.
+func (t *Tenant) calmRefresh(a *account, from origin, seed uint64) {
+	switch r := a.token(hexID(seed)); {
+	case a.deleted:
+	case r == nil:
+		t.refuseToken(a, a.app, from, seed, refusedRevoked)
+	default:
+		_ = t.exchange(a, r, from, seed) // what refuses it is in the log
 	}
 }
 
@@ -154,7 +184,10 @@ func (t *Tenant) newcomer() *user {
 	c := &t.calm
 	c.signups++
 	n := len(c.users) + c.signups
-	return newUser(n, n, c.rng)
+	u := newUser(n, n, c.rng)
+	a := t.account(u)
+	a.created, a.updated, a.emailVerified = t.now, t.now, false
+	return u
 }
 
 func (u *user) client(t *Tenant) *client {
