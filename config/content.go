@@ -134,7 +134,7 @@ func (c *Config) lists() (detections.Lists, error) {
 
 // Checkers are the controls as far as files can be checked against them.
 func (l *Loaded) Checkers() map[string]responders.Checker {
-	out := map[string]responders.Checker{networkacl.Name: networkacl.New(nil, nil, nil, "", nil)}
+	out := map[string]responders.Checker{networkacl.Name: networkacl.New(nil, nil, nil, "", networkacl.Options{})}
 	for name, c := range all.New(nil, l.Levels, nil, nil) {
 		out[name] = c
 	}

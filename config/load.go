@@ -257,7 +257,7 @@ func (t *Tenant) check(d *yamldoc.Decoder) {
 	}
 	t.checkLogs(d, report)
 	for i, n := range t.NeverTouch.Networks {
-		if _, err := responders.NewNeverTouch([]string{n}); err != nil {
+		if _, err := responders.NewNeverTouch([]string{n}, nil, nil); err != nil {
 			list := at(t.node, "never_touch", "networks")
 			if list.Kind == yaml.SequenceNode && i < len(list.Content) {
 				list = list.Content[i]

@@ -16,7 +16,7 @@ import (
 // of one plan: when anything in it changes, the hash does, and what was approved
 // is shown anew instead of done.
 func PlanHash(h *hold.Hold) string {
-	data, err := json.Marshal([]any{h.Key(), h.Tenant, h.Control, h.Level, h.Subject, h.Cause.Policy, h.Reason, h.TTL, h.MaxTTL, h.Ladder, h.From, h.To})
+	data, err := json.Marshal([]any{h.Key(), h.Tenant, h.Control, h.Level, h.Subject, h.Cause.Policy, h.Reason, h.TTL, h.MaxTTL, h.Ladder, h.From, h.To, h.Entry.Scope, h.Entry.RedirectTo, h.Entry.LogFirst})
 	if err != nil {
 		panic(err) // texts and numbers can be written
 	}
@@ -45,7 +45,7 @@ func (r *Responder) approve(ctx context.Context, h *hold.Hold, o Order, now time
 		return "", refuseOrder("the tenant's mode is observe: nothing is ever written")
 	}
 	if h.Subject != "" {
-		if _, err := tenant.subject(r.checkers[h.Control], h.Subject); err != nil {
+		if _, err := tenant.subject(r.checkers[h.Control], h.Subject, ""); err != nil {
 			return "", refuseOrder("%w", err)
 		}
 	}
@@ -83,6 +83,15 @@ func PlanText(h *hold.Hold) string {
 	}
 	if h.Subject != "" {
 		text += " on " + h.Subject
+	}
+	if h.Entry.Scope != "" {
+		text += " in scope " + h.Entry.Scope
+	}
+	if h.Entry.RedirectTo != "" {
+		text += " to " + h.Entry.RedirectTo
+	}
+	if h.Entry.LogFirst > 0 {
+		text += fmt.Sprintf(", counted first for %s", length(h.Entry.LogFirst))
 	}
 	if h.To != "" {
 		text += fmt.Sprintf(", from %s to %s", h.From, h.To)

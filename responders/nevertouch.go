@@ -3,68 +3,98 @@ package responders
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
+
+	"portcullis/responders/control"
 )
 
 // NeverTouch is what no response may hit, whatever a rule says.
 type NeverTouch struct {
 	networks []netip.Prefix
+	users    []string
+	clients  []string
 }
 
-// NewNeverTouch reads networks, each an address or a CIDR. One that cannot be
-// read fails the whole list: a protection that is half there is none.
-func NewNeverTouch(networks []string) (NeverTouch, error) {
+// NewNeverTouch reads networks, each an address or a CIDR, and ids of users and
+// clients. One that cannot be read fails the whole list: a protection that is
+// half there is none.
+func NewNeverTouch(networks, users, clients []string) (NeverTouch, error) {
 	var nt NeverTouch
 	for _, s := range networks {
-		p, err := parseNetwork(s)
+		p, err := control.ParseNetwork(s)
 		if err != nil {
 			return NeverTouch{}, fmt.Errorf("never_touch.networks: %w", err)
 		}
 		nt.networks = append(nt.networks, p)
 	}
+	for _, of := range []struct {
+		key  string
+		from []string
+		to   *[]string
+	}{{"users", users, &nt.users}, {"clients", clients, &nt.clients}} {
+		for _, id := range of.from {
+			if strings.TrimSpace(id) == "" {
+				return NeverTouch{}, fmt.Errorf("never_touch.%s: an id is empty", of.key)
+			}
+			*of.to = append(*of.to, strings.TrimSpace(id))
+		}
+	}
 	return nt, nil
 }
 
-// parseNetwork reads an address or CIDR. An IPv4 network written as IPv6 is the
-// IPv4 network it stands for.
-func parseNetwork(s string) (netip.Prefix, error) {
-	s = strings.TrimSpace(s)
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		a, err := netip.ParseAddr(s)
-		if err != nil {
-			return netip.Prefix{}, fmt.Errorf("%q is neither an address nor a network like 203.0.113.0/24", s)
-		}
-		a = a.WithZone("")
-		p = netip.PrefixFrom(a, a.BitLen())
+// The widest networks that may be denied: whoever asks for more made a mistake.
+const widestV4, widestV6 = 16, 32
+
+// notInternet are the networks that nobody comes from over the internet.
+var notInternet = prefixes("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
+	"224.0.0.0/3", "::/16", "64:ff9b::/32", "fc00::/6", "ff00::/8")
+
+func prefixes(texts ...string) []netip.Prefix {
+	out := make([]netip.Prefix, len(texts))
+	for i, s := range texts {
+		out[i] = netip.MustParsePrefix(s)
 	}
-	if p.Addr().Is4In6() {
-		if p.Bits() < 96 {
-			return netip.Prefix{}, fmt.Errorf("%q covers all of IPv4", s)
-		}
-		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-	}
-	return p.Masked(), nil
+	return out
 }
 
-// Address checks that an address may be acted on and returns it in its one
-// form. The error says why it may not.
-func (nt NeverTouch) Address(s string) (string, error) {
-	p, err := parseNetwork(s)
-	if err != nil {
-		return "", err
+// Subject checks that a subject may be acted on; the error says why it may not.
+// A network may not when any part of it is on the list.
+func (nt NeverTouch) Subject(s control.Subject) error {
+	p, ok := s.Prefix()
+	if !ok {
+		return nil // whom it stands for is judged by who was seen with it
 	}
-	if !p.IsSingleIP() {
-		return "", fmt.Errorf("%s is a network, one address is needed", p)
+	widest := widestV4
+	if p.Addr().Is6() {
+		widest = widestV6
 	}
-	a := p.Addr()
-	if !a.IsGlobalUnicast() || a.IsPrivate() {
-		return "", fmt.Errorf("%s is not an address of the internet", a)
+	if p.Bits() < widest {
+		return fmt.Errorf("%s is wider than a /%d", p, widest)
+	}
+	for _, n := range notInternet {
+		if n.Overlaps(p) {
+			what := "an address"
+			if !p.IsSingleIP() {
+				what = "a network"
+			}
+			return fmt.Errorf("%s is not %s of the internet", s, what)
+		}
 	}
 	for _, n := range nt.networks {
 		if n.Overlaps(p) {
-			return "", fmt.Errorf("%s is on the never-touch list (%s)", a, n)
+			return fmt.Errorf("%s is on the never-touch list (%s)", s, n)
 		}
 	}
-	return a.String(), nil
+	return nil
+}
+
+// Networks are the networks of the list.
+func (nt NeverTouch) Networks() []netip.Prefix { return slices.Clone(nt.networks) }
+
+// Holds reports whether a user or client is on the list, or an address in one of
+// its networks. Empty ones are not.
+func (nt NeverTouch) Holds(user, client string, addr netip.Addr) bool {
+	return user != "" && slices.Contains(nt.users, user) || client != "" && slices.Contains(nt.clients, client) ||
+		slices.ContainsFunc(nt.networks, func(n netip.Prefix) bool { return n.Contains(addr.Unmap()) })
 }

@@ -183,7 +183,7 @@ func TestAnApprovalObeysTheRailsOfItsMoment(t *testing.T) {
 	require.NoError(t, err)
 
 	guarded := w.setup
-	guarded.NeverTouch, err = NewNeverTouch([]string{"198.51.100.0/24"})
+	guarded.NeverTouch, err = NewNeverTouch([]string{"198.51.100.0/24"}, nil, nil)
 	require.NoError(t, err)
 	w.r.SetPolicies(guarded, w.r.policies)
 	_, err = w.give(approve)

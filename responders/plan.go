@@ -3,6 +3,7 @@ package responders
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/expr-lang/expr"
@@ -71,6 +72,7 @@ func (p *Policy) ask(ask *Ask, t Tenant, controls map[string]Checker, env policy
 		Created: now, Evidence: a.UpdatedAt, Expires: a.UpdatedAt.Add(ask.For), TTL: ask.For, MaxTTL: ask.AtMost,
 		Began: a.UpdatedAt, MinDwell: ask.MinDwell, Ladder: ask.ladder, Severity: a.Severity.Rank(),
 	}}
+	base.hold.Entry = ask.entry()
 	if ask.ladder != nil {
 		base.hold.Level = ask.ladder.Rungs[0].Level
 	}
@@ -94,11 +96,8 @@ func (p *Policy) ask(ask *Ask, t Tenant, controls map[string]Checker, env policy
 		pl := base
 		pl.hold.Subject = s
 		if pl.why == "" && s != "" {
-			clean, err := t.subject(controls[ask.Hold], s)
-			if err != nil {
+			if err := pl.name(t, controls[ask.Hold], ask.kind(), len(subjects), a.Count); err != nil {
 				pl.refuse(err.Error())
-			} else {
-				pl.hold.Subject = clean
 			}
 		}
 		if pl.why == "" {
@@ -106,6 +105,8 @@ func (p *Policy) ask(ask *Ask, t Tenant, controls map[string]Checker, env policy
 				pl.refuse("the tenant has no control " + ask.Hold)
 			} else if err := c.Check(base.hold.Level, pl.hold.Subject); err != nil {
 				pl.refuse(err.Error())
+			} else {
+				pl.doubt(c)
 			}
 		}
 		pl.hold.ID = hold.ID(t.Name, ask.Hold, ask.levels(), pl.hold.Subject, cause)
@@ -121,18 +122,7 @@ func (p *Policy) ask(ask *Ask, t Tenant, controls map[string]Checker, env policy
 	return out
 }
 
-// subject checks that a subject may be acted on, and returns it in its one form.
-func (t Tenant) subject(c Checker, s string) (string, error) {
-	if k, ok := c.(interface{ SubjectKind() string }); ok {
-		if k.SubjectKind() == "" {
-			return "", fmt.Errorf("it takes no subject")
-		}
-		return s, nil
-	}
-	return t.NeverTouch.Address(s)
-}
-
-// texts reads one text or a list of them.
+// texts reads one text or number, or a list of them.
 func texts(v any) []string {
 	switch v := v.(type) {
 	case string:
@@ -144,11 +134,15 @@ func texts(v any) []string {
 	case []any:
 		var out []string
 		for _, e := range v {
-			if s, ok := e.(string); ok && s != "" {
-				out = append(out, s)
-			}
+			out = append(out, texts(e)...)
 		}
 		return out
+	case int:
+		return []string{strconv.Itoa(v)}
+	case int64:
+		return []string{strconv.FormatInt(v, 10)}
+	case float64:
+		return []string{strconv.FormatFloat(v, 'f', -1, 64)}
 	}
 	return nil
 }

@@ -47,6 +47,13 @@ type Ask struct {
 	Mode      Mode          `yaml:"mode"`
 	Reason    string        `yaml:"reason"`
 
+	// For entries of the network ACL.
+	Match      string        `yaml:"match"`       // the kind of the subject; ip if absent
+	Scope      string        `yaml:"scope"`       // which requests; authentication if absent
+	RedirectTo string        `yaml:"redirect_to"` // for the level redirect
+	LogFirst   time.Duration `yaml:"log_first"`   // counted for so long before it denies, save when severity is critical
+	Confidence float64       `yaml:"confidence"`  // that the subject is the attacker's; 1 if absent
+
 	subject *vm.Program
 	ladder  *hold.Ladder
 }
@@ -217,7 +224,10 @@ func (a *Ask) check(d *yamldoc.Decoder, doc *yaml.Node, i int, controls map[stri
 	subject := ""
 	if a.Subject.Given() {
 		a.subject = compilePolicy(d, a.Subject, key+".subject")
-		subject = sampleSubject
+	}
+	if err := a.checkEntry(c, &subject); err != nil {
+		report("", "%s", err)
+		return
 	}
 	if a.Probation != 0 && a.Ladder == nil {
 		report("probation", "is for a ladder")
@@ -269,14 +279,21 @@ func (a *Ask) checkLadder(d *yamldoc.Decoder, doc *yaml.Node, i int, c Checker, 
 
 // levels names what is asked of the control, for the hold's id.
 func (a *Ask) levels() string {
-	if a.Ladder == nil {
-		return a.Level
+	names := []string{a.Level}
+	if a.Ladder != nil {
+		names = make([]string, len(a.Ladder))
+		for i, r := range a.Ladder {
+			names[i] = r.Level
+		}
 	}
-	names := make([]string, len(a.Ladder))
-	for i, r := range a.Ladder {
-		names[i] = r.Level
+	text := strings.Join(names, ">")
+	if a.Scope != "" {
+		text += "@" + a.Scope
 	}
-	return strings.Join(names, ">")
+	if a.RedirectTo != "" {
+		text += " " + a.RedirectTo
+	}
+	return text
 }
 
 // nodeAt walks keys and indexes down from n, as far as they lead.
@@ -303,9 +320,6 @@ func nodeAt(n *yaml.Node, path ...any) *yaml.Node {
 	}
 	return yamldoc.Resolve(n)
 }
-
-// sampleSubject stands in for a subject that is only known when an alert comes.
-const sampleSubject = "198.51.100.1"
 
 func compilePolicy(d *yamldoc.Decoder, t yamldoc.Text, key string, options ...expr.Option) *vm.Program {
 	prog, err := expr.Compile(t.Value, append(options, expr.Env(policyEnv{}), expr.DisableBuiltin("now"))...)

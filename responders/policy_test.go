@@ -15,7 +15,7 @@ import (
 func checkers() map[string]Checker {
 	return map[string]Checker{
 		botdetection.Name: &control.Fields{Name: botdetection.Name, Spec: botdetection.Spec, Levels: levels},
-		networkacl.Name:   networkacl.New(nil, nil, nil, "", nil),
+		networkacl.Name:   networkacl.New(nil, nil, nil, "", networkacl.Options{}),
 	}
 }
 
@@ -41,7 +41,7 @@ func TestProblemsInPoliciesAreShownWhereTheyAre(t *testing.T) {
 			"p.yaml:3:1: p: unknown key latte (did you mean late?)"},
 		"no subject where one is needed": {
 			"id: p\nwhen: true\ndo:\n  - hold: network-acl\n    for: 1h\n",
-			"p.yaml:4:11: p.do[0]: network-acl needs the address to deny as its subject, found \"\""},
+			"p.yaml:4:11: p.do[0]: network-acl needs a subject: whom to match"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := LoadPolicies([]detections.File{{Name: "p.yaml", Data: []byte(tt.policy)}}, checkers())

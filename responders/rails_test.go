@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"portcullis/internal/tenantsim"
+	"portcullis/responders/control"
 	"portcullis/responders/hold"
 )
 
@@ -91,15 +92,17 @@ func TestWhatIsOnTheNeverTouchListIsNotTouched(t *testing.T) {
 }
 
 func TestTheNeverTouchListFailsClosed(t *testing.T) {
-	_, err := NewNeverTouch([]string{"203.0.113.0/24", "203.0.113"})
+	_, err := NewNeverTouch([]string{"203.0.113.0/24", "203.0.113"}, nil, nil)
 	require.ErrorContains(t, err, `"203.0.113" is neither an address nor a network`)
-	nt, err := NewNeverTouch([]string{"::ffff:203.0.113.0/120"})
+	nt, err := NewNeverTouch([]string{"::ffff:203.0.113.0/120"}, nil, nil)
 	require.NoError(t, err)
-	_, err = nt.Address("203.0.113.7")
-	require.ErrorContains(t, err, "on the never-touch list (203.0.113.0/24)")
-	got, err := nt.Address("::ffff:198.51.100.7")
+	require.ErrorContains(t, nt.Subject(control.Subject{Kind: control.KindIP, Value: "203.0.113.7"}), "on the never-touch list (203.0.113.0/24)")
+	s, err := control.NewSubject(control.KindIP, "::ffff:198.51.100.7")
 	require.NoError(t, err)
-	require.Equal(t, "198.51.100.7", got)
+	require.NoError(t, nt.Subject(s))
+	require.Equal(t, "198.51.100.7", s.String())
+	_, err = NewNeverTouch(nil, []string{" "}, nil)
+	require.ErrorContains(t, err, "never_touch.users: an id is empty")
 }
 
 func TestBudgetsBoundAttemptsAndOutliveARestart(t *testing.T) {

@@ -242,6 +242,9 @@ func (r *Responder) again(ctx context.Context, h *hold.Hold, pl *planned, c dete
 		if allowed && h.Renew(c.Alert.UpdatedAt) {
 			h.Kept, h.Asks = "", ""
 		}
+		if allowed {
+			h.Entry.Volume = pl.hold.Entry.Volume
+		}
 		if h.Level != was.Level {
 			r.look(h.Control)
 		}

@@ -24,7 +24,7 @@ func whatIf(t *testing.T, policy string) *WhatIf {
 	t.Helper()
 	policies, err := LoadPolicies([]detections.File{{Name: "p.yaml", Data: []byte(policy)}}, checkers())
 	require.NoError(t, err)
-	nt, err := NewNeverTouch([]string{"203.0.113.0/24"})
+	nt, err := NewNeverTouch([]string{"203.0.113.0/24"}, nil, nil)
 	require.NoError(t, err)
 	return NewWhatIf(Tenant{Name: "acme", NeverTouch: nt}, policies, checkers(), nil)
 }

@@ -165,7 +165,7 @@ func newWorld(t *testing.T, opts tenantsim.Options) *world {
 	opts.Start, opts.CalmRate, opts.RateBurst = start, -1, -1
 	w := &world{Tenant: tenantsim.New(opts), t: t, now: start, policy: standardPolicy, reports: map[string]Report{}, recorded: map[string]bool{}, heard: map[string]bool{},
 		stores: map[string]Store{"holds": memStore{}, "incidents": memStore{}, "budgets": memStore{}, "controls": memStore{}, "lines": memStore{}}}
-	nt, err := NewNeverTouch([]string{"203.0.113.0/24", "2001:db8:ffff::/48"})
+	nt, err := NewNeverTouch([]string{"203.0.113.0/24", "2001:db8:ffff::/48"}, nil, nil)
 	require.NoError(t, err)
 	w.setup = Tenant{Name: "acme", Mode: Enforce, NeverTouch: nt}
 	inner := w.Handler()
@@ -216,10 +216,7 @@ func (w *world) boot(steps int) error {
 	op := func() string { w.n++; return fmt.Sprintf("op-%d", w.n) }
 	controls := map[string]Control{
 		botdetection.Name: &control.Fields{Name: botdetection.Name, Spec: botdetection.Spec, Levels: levels, Setting: botdetection.Setting(api), Store: stores["controls"], Op: op},
-		networkacl.Name: networkacl.New(api, stores["controls"], op, "t1", func(a string) error {
-			_, err := w.setup.NeverTouch.Address(a)
-			return err
-		}),
+		networkacl.Name:   networkacl.New(api, stores["controls"], op, "t1", networkacl.Options{Guard: func(s control.Subject) error { return w.setup.NeverTouch.Subject(s) }}),
 	}
 	policies, err := LoadPolicies([]detections.File{{Name: "p.yaml", Data: []byte(w.policy)}}, map[string]Checker{
 		botdetection.Name: controls[botdetection.Name], networkacl.Name: controls[networkacl.Name]})

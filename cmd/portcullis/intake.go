@@ -261,6 +261,7 @@ func (in *intake) takeRun(ctx context.Context, group []*delivery) error {
 	for _, ev := range fresh {
 		if !in.seen.Seen(ev.ID) {
 			in.engine.Ingest(ev)
+			in.life.t.meet(ev, now)
 		}
 		in.life.hear(ctx, ev)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"portcullis/detections"
 	"portcullis/responders"
+	"portcullis/responders/control/networkacl"
 )
 
 // life is one run of a tenant, from its recovery to its stop. When the store
@@ -40,6 +41,7 @@ func (t *tenant) begin(ctx context.Context) (_ *life, err error) {
 		return nil, err
 	}
 	l.incidents = incidentStore{incidents, &l.unanswered}
+	t.people.healthy = networkacl.NewHealthy()
 	if l.responder, err = t.newResponder(ctx, l.incidents); err != nil {
 		return nil, err
 	}

@@ -61,6 +61,7 @@ func (l *life) replay(ctx context.Context, since time.Time) (events int, err err
 			if ev := &r.events[i]; !in.seen.Seen(ev.ID) {
 				in.engine.Ingest(ev)
 				l.hear(ctx, ev)
+				l.t.meet(ev, r.arrived)
 				events++
 			}
 		}
@@ -75,6 +76,7 @@ type restoring struct {
 	position  uint64
 	feeds     map[string][]byte // by source
 	changes   []detections.Change
+	people    []byte
 	seen      *logstream.Dedupe
 	engine    *detections.Restoration
 }
@@ -122,6 +124,11 @@ func (l *life) loadSnapshot(ctx context.Context) (found bool, err error) {
 		return false, err
 	}
 	l.intake.seen, l.intake.position = s.seen, s.position
+	if s.people != nil {
+		if err := l.t.people.healthy.UnmarshalBinary(s.people); err != nil {
+			l.t.log.Warn("healthy logins are learned anew: no addresses are joined into networks until then", "err", err)
+		}
+	}
 	for _, c := range s.changes {
 		l.offer(c)
 	}
@@ -155,6 +162,8 @@ func (s *restoring) take(f frame) error {
 			return errors.Join(errSnapshot, err)
 		}
 		s.changes = append(s.changes, c)
+	case framePeople:
+		s.people = f.body
 	case frameSeen:
 		return s.seen.Restore(f.body)
 	case frameEngine:

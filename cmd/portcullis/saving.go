@@ -45,6 +45,11 @@ func (in *intake) head() ([]byte, error) {
 		}
 		b = appendFrame(b, frameFeed, append(append([]byte(source), 0), state...))
 	}
+	people, err := in.life.t.people.healthy.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	b = appendFrame(b, framePeople, people)
 	changes, err := in.life.unanswered.encode()
 	if err != nil {
 		return nil, err

@@ -20,6 +20,7 @@ const (
 	framePosition byte = 'p' // of the last bundle that the engine has seen: 8 bytes, little endian
 	frameFeed     byte = 'f' // a monitor: its source, a zero, and its state; one for each
 	frameChange   byte = 'c' // a change of an alert that the responder had not kept, in order
+	framePeople   byte = 'h' // who logged in of late, see networkacl.Healthy; one at most
 	frameSeen     byte = 's' // a part of the log_ids
 	frameEngine   byte = 'e' // a part of the engine's state
 	frameEnd      byte = 'z' // the last, empty

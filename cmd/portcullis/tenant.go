@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"portcullis/internal/journal"
 	"portcullis/logstream"
 	"portcullis/responders"
+	"portcullis/responders/control"
 	"portcullis/responders/control/all"
 	"portcullis/responders/control/networkacl"
 )
@@ -37,6 +39,7 @@ type tenant struct {
 	monitors map[string]*logstream.FeedMonitor // by source
 	current  atomic.Pointer[intake]            // nil between lives
 	answers  atomic.Pointer[responders.Responder]
+	people   people // who logged in, and what network ACLs did
 	feed     feedState
 
 	lease   *journal.Lease
@@ -54,6 +57,7 @@ func newTenant(ctx context.Context, d *daemon, cfg *config.Tenant, content *conf
 	t.cfg.Store(cfg)
 	t.content.Store(content)
 	t.lease = d.journal.Lease(cfg.Name, d.process, d.opts.lease)
+	t.people.healthy = networkacl.NewHealthy()
 	secret, err := d.cfg.ClientSecret(cfg)
 	if err != nil {
 		return nil, err
@@ -178,13 +182,16 @@ func (t *tenant) newResponder(ctx context.Context, incidents responders.Store) (
 	if err != nil {
 		return nil, err
 	}
+	t.people.never.Store(&settings.NeverTouch)
 	var r *responders.Responder
-	guard := func(address string) error {
-		_, err := r.NeverTouch().Address(address)
-		return err
-	}
+	acls := networkacl.New(t.api, stores["controls"], op, t.instance, networkacl.Options{
+		Guard:     func(s control.Subject) error { return r.NeverTouch().Subject(s) },
+		Protected: func() []netip.Prefix { return r.NeverTouch().Networks() },
+		Healthy:   t.people.healthy,
+	})
+	t.people.acls.Store(acls)
 	controls := map[string]responders.Control{
-		networkacl.Name: networkacl.New(t.api, stores["controls"], op, t.instance, guard),
+		networkacl.Name: acls,
 	}
 	for name, c := range all.New(t.api, content.Levels, stores["controls"], op) {
 		controls[name] = c
@@ -212,7 +219,7 @@ func limitsOf(cfg *config.Tenant) map[string]responders.Budget {
 }
 
 func responderTenant(cfg *config.Tenant) (responders.Tenant, error) {
-	nt, err := responders.NewNeverTouch(cfg.NeverTouch.Networks)
+	nt, err := responders.NewNeverTouch(cfg.NeverTouch.Networks, cfg.NeverTouch.Users, cfg.NeverTouch.Clients)
 	return responders.Tenant{Name: cfg.Name, Mode: cfg.Mode, Modes: cfg.Modes, NeverTouch: nt}, err
 }
 
@@ -249,6 +256,7 @@ func (t *tenant) reload(cfg *config.Tenant, content *config.Loaded) error {
 			return err
 		}
 	}
+	t.people.never.Store(&settings.NeverTouch)
 	t.cfg.Store(cfg)
 	t.content.Store(content)
 	return nil

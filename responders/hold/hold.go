@@ -47,7 +47,8 @@ type Hold struct {
 	Tenant  string `json:"tenant"`
 	Control string `json:"control"`
 	Level   string `json:"level,omitempty"`   // for a control with levels
-	Subject string `json:"subject,omitempty"` // for a control of entries: the address
+	Subject string `json:"subject,omitempty"` // for a control of entries: what is denied, such as an address
+	Entry   Entry  `json:"entry,omitzero"`    // and how
 	Cause   Cause  `json:"cause"`
 	Reason  string `json:"reason"`
 	Mode    string `json:"mode"`

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -55,6 +56,8 @@ type bench struct {
 	before  func(r *http.Request)
 	now     time.Time
 	holds   []*hold.Hold
+	healthy *Healthy       // nil: nothing is remembered
+	protect []netip.Prefix // the never-touch list
 	n       int
 }
 
@@ -85,13 +88,19 @@ func newBench(t *testing.T, opts tenantsim.Options) *bench {
 }
 
 func (b *bench) restart() {
-	b.control = New(b.client, b.store, func() string { b.n++; return fmt.Sprintf("op-%d", b.n) }, "t1", func(a string) error {
-		if a == never {
-			return errors.New(a + " is on the never-touch list")
-		}
-		return nil
+	b.control = New(b.client, b.store, func() string { b.n++; return fmt.Sprintf("op-%d", b.n) }, "t1", Options{
+		Guard: func(s control.Subject) error {
+			if p, ok := s.Prefix(); ok && p.Contains(netip.MustParseAddr(never)) {
+				return errors.New(s.String() + " is on the never-touch list")
+			}
+			return nil
+		},
+		Protected: func() []netip.Prefix { return b.protect },
+		Healthy:   b.healthy,
 	})
 }
+
+var blocked = slot{Level: LevelBlock, Scope: auth0.ScopeAuthentication, Signal: control.KindIP}
 
 func (b *bench) hold(address string, ttl time.Duration) *hold.Hold {
 	b.n++
@@ -132,8 +141,11 @@ func (b *bench) quiet() {
 
 func (b *bench) after(d time.Duration) { b.now = b.now.Add(d) }
 
-// acl is the tenant's ACL with our tag, nil if there is none.
-func (b *bench) acl() *auth0.NetworkACL {
+// acl is the tenant's ACL with our tag for blocked addresses, nil if there is none.
+func (b *bench) acl() *auth0.NetworkACL { return b.aclOf(blocked) }
+
+// aclOf is the tenant's ACL with our tag for a slot, nil if there is none.
+func (b *bench) aclOf(s slot) *auth0.NetworkACL {
 	b.t.Helper()
 	var found *auth0.NetworkACL
 	for _, raw := range b.NetworkACLs() {
@@ -141,7 +153,7 @@ func (b *bench) acl() *auth0.NetworkACL {
 		require.NoError(b.t, err)
 		var a auth0.NetworkACL
 		require.NoError(b.t, json.Unmarshal(data, &a))
-		if strings.HasPrefix(a.Description, "portcullis:v1 inst=t1 ") {
+		if b.control.isOurs(&a, s.id()) {
 			require.Nil(b.t, found, "there is one ACL of ours at most")
 			found = &a
 		}
@@ -157,7 +169,7 @@ func (b *bench) denies(want ...string) {
 		return
 	}
 	require.NotNil(b.t, b.acl())
-	require.Equal(b.t, want, addresses(b.acl()))
+	require.Equal(b.t, want, blocked.entries(b.acl()))
 	require.False(b.t, isOff(b.acl()))
 }
 
@@ -182,6 +194,9 @@ func (b *bench) end() {
 	b.after(48 * time.Hour)
 	b.run()
 	b.denies()
+	for _, raw := range b.NetworkACLs() {
+		require.NotContains(b.t, raw["description"], "inst=t1 ", "nothing of ours is left")
+	}
 	b.quiet()
 	for _, h := range b.holds {
 		require.True(b.t, h.State.Ended(), h.State)

@@ -148,7 +148,7 @@ func TestLeftoversOfALostStoreAreAdoptedAndRemovedAfterTheTagsEnd(t *testing.T) 
 	b.store, b.holds = memStore{}, nil
 	b.restart()
 	rep := b.run()
-	require.Equal(t, []string{"found a network ACL of an earlier run that denies 1 addresses: kept until 2026-03-02 10:00 UTC"}, rep.Notes)
+	require.Equal(t, []string{"found a network ACL of an earlier run with 1 entries, denied: kept until 2026-03-02 10:00 UTC"}, rep.Notes)
 	b.denies("198.51.100.7")
 	b.quiet()
 	b.after(10 * time.Minute)
@@ -284,9 +284,14 @@ func TestAWriteThatDoesNotShowSettlesNothing(t *testing.T) {
 	b.end()
 }
 
-func TestCheckAsksForOneAddress(t *testing.T) {
-	c := New(nil, nil, nil, "", nil)
+func TestCheckAsksForASubjectAndALevel(t *testing.T) {
+	c := New(nil, nil, nil, "", Options{})
 	require.NoError(t, c.Check("", "2001:db8::1"))
-	require.ErrorContains(t, c.Check("high", "2001:db8::1"), "takes no level")
-	require.ErrorContains(t, c.Check("", "198.51.100.0/24"), "needs the address to deny")
+	require.NoError(t, c.Check("log", "ja4:t13d1516h2_8daaf6152771_b186095e22b6"))
+	require.ErrorContains(t, c.Check("high", "2001:db8::1"), `no level "high"`)
+	require.ErrorContains(t, c.Check("", ""), "needs a subject")
+	require.NoError(t, c.CheckEntry("redirect", hold.Entry{RedirectTo: "https://status.example/"}))
+	require.ErrorContains(t, c.CheckEntry("redirect", hold.Entry{RedirectTo: "http://status.example/"}), "needs redirect_to")
+	require.ErrorContains(t, c.CheckEntry("", hold.Entry{Scope: "all"}), `no scope "all"`)
+	require.ErrorContains(t, c.CheckEntry("log", hold.Entry{LogFirst: time.Minute}), "takes no log_first")
 }

@@ -16,7 +16,7 @@ func TestWhatAnotherInstallationLeftIsTold(t *testing.T) {
 		{ID: "acl_1", Description: "office"},
 		{ID: "acl_2", Description: "portcullis:v1 inst=mine exp=2026-11-21T10:00Z"},
 		{ID: "acl_3", Description: "portcullis:v1 inst=other exp=2026-11-21T10:00Z"},
-	}, &rep)
+	}, start, &rep)
 	require.Len(t, rep.Notes, 1)
 	require.Contains(t, rep.Notes[0], "acl_3")
 	require.Contains(t, rep.Notes[0], "left alone")

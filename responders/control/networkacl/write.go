@@ -1,70 +1,79 @@
 package networkacl
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"portcullis/internal/auth0"
-	"portcullis/responders/control"
-	"portcullis/responders/hold"
 )
 
-var errNoRoom = errors.New("the tenant has no room for another network ACL")
+var (
+	errNoRoom = errors.New("the tenant has no room for another network ACL")
+	// errFull is an errNoRoom of the plan's: there are as many as it allows.
+	errFull = fmt.Errorf("%w", errNoRoom)
+)
 
-// apply writes the ACL: intent, request, look again.
-func (c *Control) apply(ctx context.Context, m *memory, all []auth0.NetworkACL, ours *auth0.NetworkACL, want []string, active []*hold.Hold, now time.Time, rep *control.Report) error {
-	counts := len(m.counting(active)) > 0
-	m.Intent, m.IntentAt, m.IntentOn = &want, now, m.Off && counts
-	if err := c.save(ctx, m); err != nil {
+// apply writes a slot's ACL: intent, request, look again.
+func (p *pass) apply(sp *slotPass) error {
+	m, want := sp.m, sp.want
+	counts := len(m.counting(sp.holds)) > 0
+	m.Intent, m.IntentAt, m.IntentOn = &want, p.now, m.Off && counts
+	m.Gen++
+	if err := p.save(p.ctx, p.doc); err != nil {
 		return err
 	}
-	end := m.end(want, active, now)
+	end := p.end(sp)
 	if end.IsZero() {
-		end = now // only what humans added is left, and nothing of ours runs
+		end = p.now // only what humans added is left, and nothing of ours runs
 	}
-	acl := c.draft(want, end)
+	acl := p.draft(sp.slot, want, m.Gen, end)
 	var err error
 	switch {
 	case len(want) == 0:
-		err = c.api.DeleteNetworkACL(ctx, ours.ID, c.op())
-	case ours != nil:
-		acl.Priority = ours.Priority
+		err = p.api.DeleteNetworkACL(p.ctx, sp.ours.ID, p.op())
+	case sp.ours != nil:
+		acl.Priority = sp.ours.Priority
 		if m.Off && !counts {
-			acl.Active, acl.Rule.LogOnly = ours.Active, ours.Rule.LogOnly
+			acl.Active, acl.Rule.LogOnly = sp.ours.Active, sp.ours.Rule.LogOnly
 		}
-		err = c.api.UpdateNetworkACL(ctx, ours.ID, acl, c.op())
+		err = p.api.UpdateNetworkACL(p.ctx, sp.ours.ID, acl, p.op())
 	default:
-		err = c.create(ctx, m, all, acl)
+		err = p.create(sp, acl)
 	}
 	if err != nil {
-		return c.refused(ctx, m, fmt.Errorf("write network ACL: %w", err))
+		return p.refused(sp, fmt.Errorf("write network ACL: %w", err))
 	}
-	after, err := c.api.NetworkACLs(ctx)
-	if err != nil {
+	before := sp.entries(sp.ours)
+	if p.all, err = p.api.NetworkACLs(p.ctx); err != nil {
 		return fmt.Errorf("read network ACLs back: %w", err)
 	}
-	found, _ := c.find(after, m)
-	if !slices.Equal(addresses(found), want) || found != nil && counts && isOff(found) {
-		rep.Again = true // the next look tells who was faster
+	p.refind()
+	if !slices.Equal(sp.entries(sp.ours), want) || sp.ours != nil && counts && isOff(sp.ours) {
+		sp.again = true // the next look tells who was faster
 		return nil
 	}
-	rep.Changes = append(rep.Changes, changes(addresses(ours), want)...)
+	p.rep.Changes = append(p.rep.Changes, sp.changes(before, want)...)
 	m.Applied = without(want, m.Foreign)
 	m.Adopted = intersect(m.Adopted, m.Applied)
-	m.Off = found != nil && isOff(found)
+	m.Off = sp.ours != nil && isOff(sp.ours)
 	m.closeIntent()
 	return nil
 }
 
+// refind points every slot into the list that was just read.
+func (p *pass) refind() {
+	for _, sp := range p.slots {
+		p.find(sp)
+	}
+}
+
 // refused closes the intent of a write that certainly did nothing.
-func (c *Control) refused(ctx context.Context, m *memory, err error) error {
+func (p *pass) refused(sp *slotPass, err error) error {
 	for _, nothing := range []error{errNoRoom, auth0.ErrForbidden, auth0.ErrRateLimited, auth0.ErrInvalid, auth0.ErrReadOnly} {
 		if errors.Is(err, nothing) {
-			m.closeIntent()
-			if failed := c.save(ctx, m); failed != nil {
+			sp.m.closeIntent()
+			if failed := p.save(p.ctx, p.doc); failed != nil {
 				return failed
 			}
 			break
@@ -73,50 +82,56 @@ func (c *Control) refused(ctx context.Context, m *memory, err error) error {
 	return err
 }
 
-// removeCopies deletes copies of our ACL: after a request with unknown outcome a
-// second one may have made another.
-func (c *Control) removeCopies(ctx context.Context, m *memory, ours *auth0.NetworkACL, copies []auth0.NetworkACL) error {
-	known := union(m.Applied, addresses(ours))
-	if m.Intent != nil {
-		known = union(known, *m.Intent)
+// removeCopies deletes copies of a slot's ACL: after a request with unknown
+// outcome a second one may have made another.
+func (p *pass) removeCopies(sp *slotPass, copies []auth0.NetworkACL) error {
+	known := union(sp.m.Applied, sp.entries(sp.ours))
+	if sp.m.Intent != nil {
+		known = union(known, *sp.m.Intent)
 	}
 	for _, a := range copies {
-		if !isOurShape(&a) || len(without(addresses(&a), known)) > 0 {
+		if !sp.isShape(&a) || len(without(sp.entries(&a), known)) > 0 {
 			continue // a human made something of it
 		}
-		if err := c.api.DeleteNetworkACL(ctx, a.ID, c.op()); err != nil {
+		if err := p.api.DeleteNetworkACL(p.ctx, a.ID, p.op()); err != nil {
 			return fmt.Errorf("remove a copy of our network ACL: %w", err)
 		}
+		id := a.ID
+		p.all = slices.DeleteFunc(slices.Clone(p.all), func(a auth0.NetworkACL) bool { return a.ID == id })
+		p.refind()
 	}
 	return nil
 }
 
-// create makes the ACL at a free priority. The answer tells no id, so the
+// create makes a slot's ACL at a free priority. The answer tells no id, so the
 // caller looks for the tag.
-func (c *Control) create(ctx context.Context, m *memory, all []auth0.NetworkACL, acl auth0.NetworkACL) error {
+func (p *pass) create(sp *slotPass, acl auth0.NetworkACL) error {
 	taken := map[int]bool{}
-	for _, a := range all {
+	for _, a := range p.all {
 		taken[a.Priority] = true
 	}
-	for p := firstPriority; p <= lastPriority; p++ {
-		if taken[p] {
+	for prio := firstPriority; prio <= lastPriority; prio++ {
+		if taken[prio] {
 			continue
 		}
-		acl.Priority = p
-		err := c.api.CreateNetworkACL(ctx, acl, c.op())
+		acl.Priority = prio
+		err := p.api.CreateNetworkACL(p.ctx, acl, p.op())
 		if !errors.Is(err, auth0.ErrConflict) {
 			return err
 		}
 		// Either the priority was taken meanwhile, or the tenant is full.
-		present, listErr := c.api.NetworkACLs(ctx)
+		present, listErr := p.api.NetworkACLs(p.ctx)
 		if listErr != nil {
 			return fmt.Errorf("read network ACLs after a conflict: %w", listErr)
 		}
-		if ours, _ := c.find(present, m); ours != nil {
-			return nil // an earlier request landed late
+		p.all = present
+		p.refind()
+		if sp.ours != nil {
+			sp.ours = nil // for what changed: it was none before
+			return nil    // an earlier request landed late
 		}
-		if !slices.ContainsFunc(present, func(a auth0.NetworkACL) bool { return a.Priority == p }) {
-			return fmt.Errorf("%w: it has %d and allows no more", errNoRoom, len(present))
+		if !slices.ContainsFunc(present, func(a auth0.NetworkACL) bool { return a.Priority == prio }) {
+			return fmt.Errorf("%w: it has %d and allows no more", errFull, len(present))
 		}
 		for _, a := range present {
 			taken[a.Priority] = true
