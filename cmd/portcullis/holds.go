@@ -36,7 +36,7 @@ func parent(use, short, example string, children ...*cobra.Command) *cobra.Comma
 func newHolds(std stdio) *cobra.Command {
 	return parent("holds", "Show what is tightened, why and until when; extend it or let it go",
 		"  portcullis holds list --config portcullis.yaml\n  portcullis holds release hd_3f2c --config portcullis.yaml",
-		newHoldsList(std), newHoldsShow(std), newHoldsExtend(std), newHoldsRelease(std))
+		newHoldsList(std), newHoldsShow(std), newHoldsExtend(std), newHoldsRelease(std), newHoldsSweep(std))
 }
 
 // holdFlags are those of the commands that look at holds.

@@ -140,7 +140,7 @@ func (p *pass) prove(sp *slotPass) error {
 	if len(sp.want) == 0 {
 		return nil
 	}
-	draft := p.draft(sp.slot, sp.want, 0, p.now)
+	draft := p.draft(sp.slot, sp.want, nil, 0, p.now)
 	all := slices.Clone(p.all)
 	draft.Priority = firstPriority // with one free for it, it comes before all of ours and after none of others'
 	draft.ID = "draft"

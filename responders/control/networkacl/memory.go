@@ -94,10 +94,7 @@ func (m *memory) look(ours *auth0.NetworkACL, holds []*hold.Hold, now time.Time,
 	case t.Gen > m.Gen:
 		// The tenant is ahead of the store: an older store was put back, or another
 		// daemon has a copy of it. What the tenant shows is the later word.
-		before := m.Foreign
 		m.adopt(ours, t)
-		m.Foreign = intersect(before, m.Applied)
-		m.Applied, m.Adopted = without(m.Applied, m.Foreign), without(m.Adopted, m.Foreign)
 		m.closeIntent()
 		rep.Notes = append(rep.Notes, fmt.Sprintf("network ACL %s was written after what the store knows: an older store was put back, or another daemon runs on a copy of it; its %d entries are adopted: %s",
 			ours.ID, len(m.Applied), m.until()))
@@ -106,10 +103,17 @@ func (m *memory) look(ours *auth0.NetworkACL, holds []*hold.Hold, now time.Time,
 	}
 }
 
-// adopt takes an ACL whose writing is not remembered for ours.
+// adopt takes an ACL whose writing is not remembered for ours. Where somebody
+// changed it since, what is not known to be ours is theirs.
 func (m *memory) adopt(ours *auth0.NetworkACL, t tag) {
-	m.Applied, m.KeepUntil, m.Off, m.Gen = m.Slot.entries(ours), t.End, isOff(ours), t.Gen
-	m.Adopted = slices.Clone(m.Applied)
+	entries := m.Slot.entries(ours)
+	mine, theirs, ok := t.split(entries)
+	if !ok {
+		mine = intersect(entries, m.Applied)
+		theirs = without(entries, mine)
+	}
+	m.Applied, m.Foreign, m.KeepUntil, m.Off, m.Gen = mine, theirs, t.End, isOff(ours), t.Gen
+	m.Adopted = slices.Clone(mine)
 }
 
 func (m *memory) until() string {

@@ -167,52 +167,6 @@ func TestLeftoversOfALostStoreAreAdoptedAndRemovedAfterTheTagsEnd(t *testing.T) 
 	b.end()
 }
 
-func TestACrashAnywhereEndsTheSame(t *testing.T) {
-	faults := map[string]tenantsim.Fault{
-		"the request never arrives":         {Drop: true},
-		"it is refused with 503":            {Status: 503},
-		"it is applied and answered by 500": {Status: 500, AfterApply: true},
-		"it is applied and not answered":    {Drop: true, AfterApply: true},
-		"it is rate limited":                {Status: 429, RetryAfter: "0"},
-	}
-	for name, fault := range faults {
-		for _, method := range []string{"POST", "PATCH", "DELETE"} {
-			t.Run(method+": "+name, func(t *testing.T) {
-				t.Parallel()
-				fault := fault // each method has its own
-				fault.Method = method
-				b := newBench(t, tenantsim.Options{})
-				b.foreign(50)
-				b.hold("198.51.100.7", 2*time.Hour)
-				var grown *hold.Hold
-				if method != "POST" {
-					b.run()
-					grown = b.hold("198.51.100.8", time.Hour)
-				}
-				if method == "DELETE" {
-					b.run()
-					b.after(3 * time.Hour)
-				}
-				b.Fail(fault)
-				_, _ = b.try()
-				b.restart()
-				b.run()
-				switch {
-				case method == "DELETE":
-					b.denies()
-				case grown != nil:
-					b.denies("198.51.100.7", "198.51.100.8")
-				default:
-					b.denies("198.51.100.7")
-				}
-				b.quiet()
-				b.end()
-				require.Len(t, b.NetworkACLs(), 1)
-			})
-		}
-	}
-}
-
 func TestACopyLeftByALateRequestIsRemoved(t *testing.T) {
 	b := newBench(t, tenantsim.Options{})
 	b.hold("198.51.100.7", time.Hour)

@@ -17,7 +17,8 @@ type Leftover struct {
 	ID       string    `json:"acl"`
 	Instance string    `json:"instance"`
 	Slot     string    `json:"slot"`
-	Entries  []string  `json:"entries"`
+	Entries  []string  `json:"entries"`          // ours
+	Theirs   []string  `json:"theirs,omitempty"` // that people added, which stay
 	End      time.Time `json:"expires,omitzero"`
 	Expired  bool      `json:"expired"` // it is to be removed
 	Removed  bool      `json:"removed"`
@@ -39,10 +40,9 @@ func Sweep(ctx context.Context, api API, op func() string, now time.Time, dry bo
 			continue
 		}
 		if l.Expired && !dry {
-			if err := api.DeleteNetworkACL(ctx, l.ID, op()); err != nil {
-				return out, fmt.Errorf("remove network ACL %s: %w", l.ID, err)
+			if err := l.remove(ctx, api, &all[i], op()); err != nil {
+				return out, err
 			}
-			l.Removed = true
 		}
 		out = append(out, l)
 	}
@@ -60,11 +60,14 @@ func leftover(a *auth0.NetworkACL, now time.Time) (Leftover, bool) {
 	}
 	l := Leftover{ID: a.ID, Instance: t.Instance, Slot: t.Slot, End: t.End}
 	s, known := slotFound(a)
+	intact := known && s.id() == t.Slot
 	if known {
-		l.Entries = s.entries(a)
+		var same bool
+		l.Entries, l.Theirs, same = t.split(s.entries(a))
+		intact = intact && same
 	}
 	switch {
-	case !known || s.id() != t.Slot || t.Sum != sumOf(l.Entries):
+	case !intact:
 		l.Why = "somebody changed it since it was written: it is theirs"
 	case t.End.IsZero():
 		l.Why = "its tag tells no end"
@@ -76,6 +79,24 @@ func leftover(a *auth0.NetworkACL, now time.Time) (Leftover, bool) {
 	return l, true
 }
 
+// remove removes what is ours in an ACL: all of it, or the entries beside those
+// that people added.
+func (l *Leftover) remove(ctx context.Context, api API, a *auth0.NetworkACL, op string) error {
+	var err error
+	if len(l.Theirs) == 0 {
+		err = api.DeleteNetworkACL(ctx, l.ID, op)
+	} else if s, ok := slotFound(a); ok {
+		theirs := auth0.NetworkACL{Description: "entries that people added to a network ACL of portcullis", Active: a.Active, Priority: a.Priority, Rule: s.rule(l.Theirs)}
+		theirs.Rule.LogOnly = a.Rule.LogOnly
+		err = api.UpdateNetworkACL(ctx, l.ID, theirs, op)
+	}
+	if err != nil {
+		return fmt.Errorf("remove network ACL %s: %w", l.ID, err)
+	}
+	l.Removed = true
+	return nil
+}
+
 // gone checks that what was removed is not there any more.
 func gone(ctx context.Context, api API, swept []Leftover) error {
 	after, err := api.NetworkACLs(ctx)
@@ -84,7 +105,7 @@ func gone(ctx context.Context, api API, swept []Leftover) error {
 	}
 	for _, l := range swept {
 		for _, a := range after {
-			if l.Removed && a.ID == l.ID {
+			if _, tagged := tagOf(a.Description); l.Removed && a.ID == l.ID && tagged {
 				return fmt.Errorf("network ACL %s was removed and is there still", l.ID)
 			}
 		}

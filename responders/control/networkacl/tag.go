@@ -3,6 +3,7 @@ package networkacl
 import (
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,13 +15,14 @@ import (
 // tag is what the description of an ACL says: whose it is and when its entries
 // end, so that what a lost run left behind is recognised and cleaned up:
 //
-//	portcullis:v1 inst=9f3c2a slot=block/authentication/ip gen=17 exp=2026-11-21T10:00Z sum=1f2e3d4c managed while an attack lasts, do not edit
+//	portcullis:v1 inst=9f3c2a slot=block/authentication/ip gen=17 exp=2026-11-21T10:00Z sum=1f2e3d4c theirs=0 managed while an attack lasts, do not edit
 type tag struct {
 	Instance string
 	Slot     string
 	Gen      int       // counts the writes to the slot
 	End      time.Time // when the last entry runs out; zero when it tells none
 	Sum      string    // of the entries that were written with it
+	Theirs   uint64    // which of them, in order, are a human's: the first is bit 0
 }
 
 const (
@@ -30,8 +32,21 @@ const (
 )
 
 func (t tag) String() string {
-	return fmt.Sprintf("%s%s slot=%s gen=%d exp=%s sum=%s managed while an attack lasts, do not edit",
-		anyTag, t.Instance, t.Slot, t.Gen, t.End.UTC().Add(time.Minute-1).Format(tagFormat), t.Sum)
+	return fmt.Sprintf("%s%s slot=%s gen=%d exp=%s sum=%s theirs=%x managed while an attack lasts, do not edit",
+		anyTag, t.Instance, t.Slot, t.Gen, t.End.UTC().Add(time.Minute-1).Format(tagFormat), t.Sum, t.Theirs)
+}
+
+// split tells a human's entries from ours; false when they are not those that the
+// tag was written with.
+func (t tag) split(entries []string) (ours, theirs []string, ok bool) {
+	for i, e := range entries {
+		if t.Theirs>>i&1 == 1 {
+			theirs = append(theirs, e)
+		} else {
+			ours = append(ours, e)
+		}
+	}
+	return ours, theirs, t.Sum == sumOf(entries)
 }
 
 // tagOf reads a tag; false when the description is none.
@@ -55,6 +70,8 @@ func tagOf(description string) (tag, bool) {
 			}
 		case "sum":
 			t.Sum = value
+		case "theirs":
+			t.Theirs, _ = strconv.ParseUint(value, 16, 64)
 		}
 	}
 	return t, true
@@ -70,9 +87,15 @@ func sumOf(entries []string) string {
 	return fmt.Sprintf("%08x", h.Sum32())
 }
 
-// draft is the ACL of a slot that names the given entries until a time.
-func (c *Control) draft(s slot, want []string, gen int, end time.Time) auth0.NetworkACL {
+// draft is the ACL of a slot that names the given entries, sorted, until a time.
+// theirs are those that humans added.
+func (c *Control) draft(s slot, want, theirs []string, gen int, end time.Time) auth0.NetworkACL {
 	t := tag{Instance: c.instance, Slot: s.id(), Gen: gen, End: end, Sum: sumOf(want)}
+	for i, e := range want {
+		if slices.Contains(theirs, e) {
+			t.Theirs |= 1 << i
+		}
+	}
 	return auth0.NetworkACL{Description: t.String(), Active: true, Rule: s.rule(want)}
 }
 

@@ -27,7 +27,7 @@ func (p *pass) apply(sp *slotPass) error {
 	if end.IsZero() {
 		end = p.now // only what humans added is left, and nothing of ours runs
 	}
-	acl := p.draft(sp.slot, want, m.Gen, end)
+	acl := p.draft(sp.slot, want, m.Foreign, m.Gen, end)
 	var err error
 	switch {
 	case len(want) == 0:
