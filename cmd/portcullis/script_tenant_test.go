@@ -92,6 +92,19 @@ func cmdInject(ts *testscript.TestScript, neg bool, args []string) {
 	t.sim.Advance(time.Minute)
 }
 
+// cmdACL has an administrator make a network ACL that blocks addresses.
+func cmdACL(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: acl PRIORITY DESCRIPTION ADDRESS…")
+	}
+	priority, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	ts.Check(stateOf(ts).tenant.sim.HumanRequest("POST", "/network-acls", map[string]any{
+		"description": args[1], "active": true, "priority": priority,
+		"rule": map[string]any{"action": map[string]any{"block": true}, "scope": "authentication", "match": map[string]any{"ipv4_cidrs": args[2:]}},
+	}))
+}
+
 // cmdWrites compares how many changes the tenant has seen.
 func cmdWrites(ts *testscript.TestScript, neg bool, args []string) {
 	needArgs(ts, neg, args, 1, "writes COUNT")

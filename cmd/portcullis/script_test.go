@@ -69,6 +69,7 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"waitfor":   cmdWaitFor,
 	"tenant":    cmdTenant,
 	"inject":    cmdInject,
+	"acl":       cmdACL,
 	"writes":    cmdWrites,
 	"nobody":    cmdNobody,
 	"busy":      cmdBusy,

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -104,8 +103,7 @@ func printSwept(std stdio, swept []networkacl.Leftover, output string) error {
 		_, err := fmt.Fprintln(std.out, "no network ACL bears a daemon's tag")
 		return err
 	}
-	table := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(table, "ACL\tSLOT\tENTRIES\tDONE\tWHY")
+	t := newTable(std.out, column{"ACL", whole}, column{"SLOT", cutting}, column{"ENTRIES", cutting}, column{"DONE", whole}, column{"WHY", cutting})
 	for _, l := range swept {
 		done := "kept"
 		switch {
@@ -114,7 +112,7 @@ func printSwept(std stdio, swept []networkacl.Leftover, output string) error {
 		case l.Expired:
 			done = "would be removed"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", printable(l.ID), printable(l.Slot), printable(strings.Join(l.Entries, ", ")), done, l.Why)
+		t.row(printable(l.ID), printable(l.Slot), printable(strings.Join(l.Entries, ", ")), done, l.Why)
 	}
-	return table.Flush()
+	return t.print()
 }

@@ -141,7 +141,7 @@ func TestDoubtAsksAPersonWhereHealthyLoginsWouldBeHit(t *testing.T) {
 		"country:AQ":          "",
 		"user_agent:Boss 1.0": "somebody on the never-touch list",
 		"user_agent:curl/8":   "",
-		"asn:64500":           "does not tell which logins",
+		"asn:64500":           "2851 of the 2851 logins that succeeded in the last 7 days do not tell whether",
 		"198.51.0.0/16":       "wider than what is remembered",
 		"198.51.100.0/24":     "somebody on the never-touch list",
 	} {
