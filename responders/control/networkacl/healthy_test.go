@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"portcullis/internal/tenantsim"
-	"portcullis/responders/control"
 	"portcullis/responders/hold"
 )
 
@@ -29,13 +28,6 @@ func aWeek() *Healthy {
 		}
 	}
 	return h
-}
-
-func subject(t *testing.T, text string) control.Subject {
-	t.Helper()
-	s, err := control.ParseSubject(text)
-	require.NoError(t, err)
-	return s
 }
 
 func TestANetworkIsCleanWhenNobodyButItsMembersLoggedIn(t *testing.T) {
