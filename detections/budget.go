@@ -76,7 +76,7 @@ func (g *group) class() int {
 
 // makeRoom lets groups go when a rule has no room for another.
 func (e *Engine) makeRoom(r *ruleState) {
-	if len(r.groups) < e.opts.Memory.Keys && r.bytes < e.opts.Memory.Bytes {
+	if r.groups.len() < e.opts.Memory.Keys && r.bytes < e.opts.Memory.Bytes {
 		return
 	}
 	type candidate struct {
@@ -85,7 +85,7 @@ func (e *Engine) makeRoom(r *ruleState) {
 		t     int64
 	}
 	var all []candidate
-	for _, g := range r.groups {
+	for g := range r.groups.all() {
 		if g.hot == nil || g.watch == nil {
 			all = append(all, candidate{g, g.class(), g.latest(r)})
 		}
@@ -95,16 +95,16 @@ func (e *Engine) makeRoom(r *ruleState) {
 	})
 	most := e.opts.Memory.Bytes / shedShare * (shedShare - 1)
 	n := 0
-	for n < len(all) && (n <= len(r.groups)/shedShare || r.bytes > most) {
+	for n < len(all) && (n <= r.groups.len()/shedShare || r.bytes > most) {
 		g := all[n].g
 		e.touch(r, g)
 		r.bytes -= g.size()
-		delete(r.groups, g.key)
+		r.groups.drop(g)
 		r.gone.add(g.key)
 		n++
 	}
 	if e.stats.Shed[r.ID][shedGroups] == 0 {
-		e.log.Warn("a rule has no room for more groups: those with the least evidence are let go", "rule", r.ID, "tenant", e.tenant, "groups", len(r.groups))
+		e.log.Warn("a rule has no room for more groups: those with the least evidence are let go", "rule", r.ID, "tenant", e.tenant, "groups", r.groups.len())
 	}
 	e.shed(r.ID, shedGroups, int64(n))
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"maps"
 	"time"
 )
 
@@ -32,7 +31,7 @@ type Capture struct {
 	e      *Engine
 	enc    encoder // the part that is being made
 	rule   int     // whose groups are encoded
-	next   func() (string, *group, bool)
+	next   func() (*group, bool)
 	stop   func()
 	counts []int // groups written, by rule
 	ended  bool
@@ -119,7 +118,7 @@ func (c *Capture) finish() {
 func (c *Capture) step() {
 	for {
 		if c.next != nil {
-			for _, g, ok := c.next(); ok; _, g, ok = c.next() {
+			for g, ok := c.next(); ok; g, ok = c.next() {
 				if g.epoch != c.e.epoch {
 					c.write(c.e.rules[c.rule], g)
 					return
@@ -130,7 +129,7 @@ func (c *Capture) step() {
 		if c.rule++; c.rule == len(c.e.rules) {
 			break
 		}
-		c.next, c.stop = iter.Pull2(maps.All(c.e.rules[c.rule].groups))
+		c.next, c.stop = iter.Pull(c.e.rules[c.rule].groups.all())
 	}
 	c.err = c.record(recordEnd, func(enc *encoder) error {
 		for _, n := range c.counts {

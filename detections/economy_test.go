@@ -115,7 +115,7 @@ func TestAFloodOfKeysCannotTakeThePlaceOfSlowOnes(t *testing.T) {
 		for k := range 400 {
 			send(fmt.Sprintf("10.%d.%d.%d", i, k/250, k%250), at+time.Duration(2+k/10)*time.Second)
 		}
-		require.LessOrEqual(t, len(e.rules[0].groups), 1000)
+		require.LessOrEqual(t, e.rules[0].groups.len(), 1000)
 	}
 	e.Finish()
 	require.Len(t, opened, 1)
@@ -164,7 +164,7 @@ func TestABurstOfAMillionEventsInOneSecondIsOneAlertOfBoundedSize(t *testing.T) 
 		ev := economyEvent(t, economyStart.Add(time.Duration(i*1000/n)*time.Millisecond), i, map[string]any{"ip": "198.51.100.1", "user_name": fmt.Sprintf("u%d", i/2)})
 		e.Ingest(&ev)
 		if i%50_000 == 49_999 {
-			require.LessOrEqual(t, len(e.rules[0].groups["198.51.100.1"].entries), maxEntries+1)
+			require.LessOrEqual(t, len(e.rules[0].groups.get("198.51.100.1").entries), maxEntries+1)
 		}
 	}
 	require.Less(t, e.rules[0].bytes, int64(4<<20))
@@ -194,7 +194,7 @@ func TestEventsThatComeToFewFoldsAreNotPacked(t *testing.T) {
 	for k := range 2*maxEntries + 100 {
 		send("198.51.100.1", float64(k)/1000) // a burst that cannot satisfy the rule by itself
 	}
-	g := e.rules[0].groups[""]
+	g := e.rules[0].groups.get("")
 	require.Less(t, len(g.entries), 200, "the burst was folded")
 	for k := range 21 {
 		require.Empty(t, opened)
@@ -215,7 +215,7 @@ func TestAYearOfOneEventAMinuteStaysWithinItsBound(t *testing.T) {
 		ev := economyEvent(t, economyStart.Add(time.Duration(i)*time.Minute), i, map[string]any{"ip": "198.51.100.1", "user_name": fmt.Sprintf("u%d", i%1000)})
 		e.Ingest(&ev)
 	}
-	g := e.rules[0].groups["198.51.100.1"]
+	g := e.rules[0].groups.get("198.51.100.1")
 	require.LessOrEqual(t, len(g.entries), maxEntries+1)
 	events := 0
 	for i := range g.entries {
@@ -239,7 +239,7 @@ func TestWindowsOfThirtyDaysOverManyKeysStayWithinTheirBound(t *testing.T) {
 		ev := economyEvent(t, economyStart.Add(time.Duration(i)*step), i, map[string]any{"ip": fmt.Sprintf("198.%d.%d.%d", k>>16, k>>8&255, k&255), "user_id": fmt.Sprintf("auth0|%08d", k)})
 		e.Ingest(&ev)
 	}
-	require.Len(t, e.rules[0].groups, keys)
+	require.Equal(t, keys, e.rules[0].groups.len())
 	require.Empty(t, e.Stats().Shed)
 	require.Less(t, float64(heapBytes()-before)/float64(keys), 200.0+perKey*100)
 	require.Less(t, e.rules[0].bytes, int64(defaultBytes))
@@ -288,4 +288,37 @@ func BenchmarkIngestOverManyKeys(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(events)), "ns/event")
+}
+
+// Events do not wait until all of many groups were looked through.
+func TestManyGroupsAreSweptAFewAtATime(t *testing.T) {
+	const keys = 3 * sweptWhole
+	e := economyEngine(t, countingRule, Options{})
+	r := e.rules[0]
+	n := 0
+	send := func(ip string, at time.Duration) {
+		n++
+		ev := economyEvent(t, economyStart.Add(at), n, map[string]any{"ip": ip})
+		e.Ingest(&ev)
+	}
+	for k := range keys {
+		send(fmt.Sprintf("10.%d.%d.%d", k>>16, k>>8&255, k&255), time.Duration(k)*time.Millisecond)
+	}
+	most, minute := 0, time.Hour
+	for ; r.groups.len() > 1 && minute < 2*time.Hour; minute += time.Second {
+		before := r.groups.len()
+		send("192.0.2.1", minute)
+		if before > sweptWhole {
+			most = max(most, before-r.groups.len())
+		}
+	}
+	require.Equal(t, 1, r.groups.len(), "only what still comes is left")
+	require.LessOrEqual(t, minute, time.Hour+time.Hour/2+3*time.Minute, "a quarter of the window and the lateness later, or two where the last are few")
+	require.Less(t, most, keys/groupShards*3)
+	require.NotZero(t, most)
+	left := int64(0)
+	for g := range r.groups.all() {
+		left += g.size()
+	}
+	require.Equal(t, left, r.bytes, "what is let go is accounted for")
 }

@@ -118,6 +118,7 @@ type Engine struct {
 	floor    int64          // the watermark is at least this
 	ticked   int64          // watermark when the queue was looked at last
 	swept    int64          // watermark when groups were last looked through
+	large    []*ruleState   // rules with so many groups that they are swept in parts
 	queues   []queue        // groups that are followed closely, by level of their rule
 	byLevel  [][]*ruleState // those that a tick must look at: on signals, or on lists that rules fill
 	filled   map[string]*filledList
@@ -145,12 +146,12 @@ type ruleState struct {
 	order   int
 	level   int    // rules that read what others say are judged after them
 	print   string // what the rule was compiled from
-	groups  map[string]*group
+	groups  groups
 	bytes   int64     // what the groups take, about
 	words   words     // of its packed groups
 	gone    gone      // groups that were let go
 	waiting []waiting // events that the watermark must reach first
-	swept   int64     // watermark of the last sweep
+	swept   int64     // watermark of the last sweep, or up to which parts were swept
 }
 
 // NewEngine makes an engine for a tenant. The error names parameters that do
@@ -198,7 +199,7 @@ func (e *Engine) Stats() Stats {
 	}
 	s.State = map[string]RuleState{}
 	for _, r := range e.rules {
-		s.State[r.ID] = RuleState{len(r.groups), r.bytes}
+		s.State[r.ID] = RuleState{r.groups.len(), r.bytes}
 	}
 	return s
 }

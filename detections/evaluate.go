@@ -184,11 +184,11 @@ func (r *ruleState) groupValues(key string) map[string]string {
 
 // add puts an entry into its group and sees whether the rule now holds.
 func (e *Engine) add(r *ruleState, key string, en entry) {
-	g := r.groups[key]
+	g := r.groups.get(key)
 	if g == nil {
 		e.makeRoom(r)
 		g = &group{key: key, lost: r.gone.has(key), epoch: e.epoch}
-		r.groups[key] = g
+		r.groups.put(g)
 		r.bytes += g.size()
 	}
 	e.touch(r, g)

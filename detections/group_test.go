@@ -38,10 +38,10 @@ func TestGroupsAreForgottenWhenTheirWindowHasPassed(t *testing.T) {
 				require.LessOrEqual(t, len(e.queues[0]), 800, "few groups are followed closely")
 				e.Advance(start.Add(9 * 24 * time.Hour)) // told ones are remembered for a week
 			} else {
-				require.LessOrEqual(t, len(e.rules[0].groups), 1000, "the window holds six hundred")
+				require.LessOrEqual(t, e.rules[0].groups.len(), 1000, "the window holds six hundred")
 				e.Advance(start.Add(3 * time.Hour))
 			}
-			require.Empty(t, e.rules[0].groups)
+			require.Zero(t, e.rules[0].groups.len())
 			require.Empty(t, e.queues[0])
 		})
 	}
@@ -57,7 +57,7 @@ func TestAStreamOfLateEventsDoesNotGrowAGroupWithoutBound(t *testing.T) {
 		}
 		ingest(t, e, at, i, "x")
 	}
-	g := e.rules[0].groups[""]
+	g := e.rules[0].groups.get("")
 	require.Less(t, len(g.entries), 1000)
 	require.True(t, g.beyond == nil || len(g.beyond.late) < 200)
 }

@@ -38,7 +38,7 @@ func (e *Engine) SetRules(set *RuleSet, params map[string]map[string]any) error 
 		if err := c.compileExceptions(set, table); err != nil {
 			return err
 		}
-		st := &ruleState{compiled: c, order: i, level: set.levels[r.ID], print: fingerprint(c, set.lists), groups: map[string]*group{}}
+		st := &ruleState{compiled: c, order: i, level: set.levels[r.ID], print: fingerprint(c, set.lists)}
 		if was := old[r.ID]; was != nil && was.print == st.print {
 			st.groups, st.swept, st.waiting = was.groups, was.swept, was.waiting
 			st.bytes, st.words, st.gone = was.bytes, was.words, was.gone
@@ -57,6 +57,7 @@ func (e *Engine) SetRules(set *RuleSet, params map[string]map[string]any) error 
 	e.index()
 	e.arrange()
 	e.countExceptions(set)
+	e.findLarge()
 	e.moveWatches(kept)
 	e.refilter()
 	return nil

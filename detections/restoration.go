@@ -50,7 +50,7 @@ func (r *Restoration) Finish() error {
 	}
 	for _, st := range r.e.rules {
 		*st = *r.byID[st.ID]
-		for _, g := range st.groups {
+		for g := range st.groups.all() {
 			if g.hot != nil && g.watch != nil {
 				g.watch.rule = st
 			}
@@ -62,6 +62,7 @@ func (r *Restoration) Finish() error {
 	}
 	r.next.eval.fail = r.e.ruleFailed
 	*r.e = r.next
+	r.e.findLarge()
 	r.e.refilter()
 	return nil
 }
@@ -172,7 +173,7 @@ func (r *Restoration) head(d *decoder) error {
 func (r *Restoration) headRules(d *decoder) error {
 	r.byID = map[string]*ruleState{}
 	for _, st := range r.e.rules {
-		r.byID[st.ID] = &ruleState{compiled: st.compiled, order: st.order, level: st.level, print: st.print, groups: map[string]*group{}}
+		r.byID[st.ID] = &ruleState{compiled: st.compiled, order: st.order, level: st.level, print: st.print}
 	}
 	for range d.len() {
 		id, print, body := d.string(), d.string(), d.string()
@@ -223,10 +224,10 @@ func (r *Restoration) group(d *decoder) {
 		return
 	}
 	g := decodeGroup(d, st, &r.next)
-	if d.err != nil || st.groups[g.key] != nil {
+	if d.err != nil || st.groups.get(g.key) != nil {
 		d.fail()
 		return
 	}
-	st.groups[g.key] = g
+	st.groups.put(g)
 	st.bytes += g.size()
 }

@@ -128,16 +128,18 @@ func (e *Engine) tick(force bool) {
 	if wm-e.swept >= time.Minute.Milliseconds() {
 		e.swept = wm
 		e.forgetFilled(wm)
+		e.findLarge()
 		for _, r := range e.rules {
-			every := max(r.span()/4, time.Minute.Milliseconds())
-			if r.remembers() { // for days: little becomes old in a while
-				every = max(every, (10 * time.Minute).Milliseconds())
-			}
-			if wm-r.swept >= every {
+			if r.groups.len() <= sweptWhole && wm-r.swept >= r.sweepEvery() {
 				r.swept = wm
-				e.sweep(r)
+				for part := range r.groups.shards {
+					e.sweepPart(r, part, wm)
+				}
 			}
 		}
+	}
+	for _, r := range e.large {
+		e.sweepParts(r, wm)
 	}
 }
 
@@ -283,11 +285,43 @@ const (
 	maxPast  = 64
 )
 
-// sweep forgets groups of which nothing is left.
-func (e *Engine) sweep(r *ruleState) {
-	wm := e.watermark()
-	r.bytes = 0
-	for key, g := range r.groups {
+// sweptWhole is how many groups a rule may have and still be swept at once. More
+// are swept part by part, so that no event waits for all.
+const sweptWhole = 2048
+
+// findLarge lists the rules that are swept part by part.
+func (e *Engine) findLarge() {
+	e.large = e.large[:0]
+	for _, r := range e.rules {
+		if r.groups.len() > sweptWhole {
+			e.large = append(e.large, r)
+		}
+	}
+}
+
+// sweepEvery is how far the watermark moves until a group is swept again.
+func (r *ruleState) sweepEvery() int64 {
+	if r.remembers() { // for days: little becomes old in a while
+		return max(r.span()/4, (10 * time.Minute).Milliseconds())
+	}
+	return max(r.span()/4, time.Minute.Milliseconds())
+}
+
+// sweepParts sweeps the parts whose time has come: when depends on the watermark
+// alone, since what is swept decides when a rule is full.
+func (e *Engine) sweepParts(r *ruleState, wm int64) {
+	step := r.sweepEvery() / groupShards
+	from, to := floorDiv(r.swept, step), floorDiv(wm, step)
+	r.swept = wm
+	for part := max(from, to-groupShards) + 1; part <= to; part++ {
+		e.sweepPart(r, int(part%groupShards), wm)
+	}
+}
+
+// sweepPart forgets the groups of a part of which nothing is left.
+func (e *Engine) sweepPart(r *ruleState, part int, wm int64) {
+	for _, g := range r.groups.shards[part] {
+		was := g.size()
 		switch {
 		case g.hot != nil:
 			e.touch(r, g)
@@ -298,12 +332,12 @@ func (e *Engine) sweep(r *ruleState) {
 		case !r.remembers():
 			e.evictCold(r, g, wm-r.span())
 		}
+		r.bytes += g.size() - was
 		if g.hot == nil && g.cold == "" {
 			e.touch(r, g)
-			delete(r.groups, key)
-			continue
+			r.bytes -= g.size()
+			r.groups.drop(g)
 		}
-		r.bytes += g.size()
 	}
 }
 

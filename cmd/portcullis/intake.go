@@ -317,7 +317,7 @@ func (in *intake) publish() {
 	for k, v := range in.counts.Duplicates {
 		s.Duplicates[k] = v
 	}
-	s.Engine, s.OpenAlerts, s.Watermark = in.engine.Stats(), len(in.engine.OpenAlerts()), in.engine.Watermark()
+	s.Engine, s.OpenAlerts, s.Watermark = in.engine.Stats(), in.engine.CountOpen(), in.engine.Watermark()
 	in.stats.Store(&s)
 	in.life.watchFeed()
 }

@@ -114,7 +114,7 @@ func (l *life) recover(ctx context.Context) error {
 	l.t.feed.remember(kept)
 	in.publish()
 	if events > 0 || in.position > 0 {
-		l.t.log.Info("recovered", "events_replayed", events, "position", in.position, "open_alerts", len(in.engine.OpenAlerts()), "took", time.Since(start).Round(time.Millisecond))
+		l.t.log.Info("recovered", "events_replayed", events, "position", in.position, "open_alerts", in.engine.CountOpen(), "took", time.Since(start).Round(time.Millisecond))
 	}
 	return nil
 }
