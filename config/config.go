@@ -60,9 +60,23 @@ type Tenant struct {
 	NeverTouch   NeverTouch                 `yaml:"never_touch"`
 	Budgets      map[string]Budget          `yaml:"budgets"`
 	Params       map[string]map[string]any  `yaml:"params"`
-	Modes        map[string]responders.Mode `yaml:"modes"` // by policy
+	Modes        map[string]responders.Mode `yaml:"modes"`   // by policy
+	Actions      map[string]Action          `yaml:"actions"` // by template
 
 	node *yaml.Node
+}
+
+// Action is what a tenant chooses for one of our Actions.
+type Action struct {
+	Settings map[string]any          `yaml:"settings"`
+	Position string                  `yaml:"position"` // first | last | before NAME | after NAME; the template's if absent
+	Secrets  map[string]SecretSource `yaml:"secrets"`
+}
+
+// SecretSource is where a secret is read from: exactly one of both.
+type SecretSource struct {
+	File string `yaml:"file"`
+	Env  string `yaml:"env"`
 }
 
 // Logs says how a tenant's events arrive.

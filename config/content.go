@@ -17,6 +17,7 @@ import (
 	"portcullis/internal/diag"
 	"portcullis/internal/yamldoc"
 	"portcullis/responders"
+	"portcullis/responders/control/actions"
 	"portcullis/responders/control/all"
 	"portcullis/responders/control/networkacl"
 )
@@ -27,8 +28,9 @@ type Loaded struct {
 	Warnings diag.Problems // exceptions that are over, or for no rule
 	Lists    detections.Lists
 	Policies []*responders.Policy
-	Levels   all.Levels       // of the controls over fields
-	Sigma    []sigma.Document // the Sigma documents among the rules, with what is disabled and why
+	Levels   all.Levels          // of the controls over fields
+	Actions  []*actions.Template // the shipped ones
+	Sigma    []sigma.Document    // the Sigma documents among the rules, with what is disabled and why
 }
 
 // LoadContent reads the rules, lists and policies that c names, and checks the
@@ -74,6 +76,9 @@ func LoadContent(c *Config, extraRules ...string) (*Loaded, error) {
 
 	out.Levels, err = all.ReadLevels(catalog.FS, "controls")
 	if err != nil {
+		return nil, err
+	}
+	if out.Actions, err = actions.ReadTemplates(catalog.FS, "actions"); err != nil {
 		return nil, err
 	}
 	dirs = nil
@@ -134,7 +139,7 @@ func (c *Config) lists() (detections.Lists, error) {
 
 // Checkers are the controls as far as files can be checked against them.
 func (l *Loaded) Checkers() map[string]responders.Checker {
-	out := map[string]responders.Checker{networkacl.Name: networkacl.New(nil, nil, nil, "", networkacl.Options{})}
+	out := map[string]responders.Checker{networkacl.Name: networkacl.New(nil, nil, nil, "", networkacl.Options{}), actions.Name: actions.Checker(l.Actions)}
 	for name, c := range all.New(nil, l.Levels, nil, nil) {
 		out[name] = c
 	}
@@ -248,6 +253,7 @@ func (c *Config) checkTenants(l *Loaded) diag.Problems {
 				}
 			}
 		}
+		c.checkActions(l, t, report)
 		for id := range t.Modes {
 			if !slices.Contains(policyIDs, id) && !slices.Contains(playbooks, id) {
 				report(at(t.node, "modes", id), "modes", "no policy is called %s%s", id, diag.DidYouMean(id, policyIDs)+"; policies: "+strings.Join(policyIDs, ", "))

@@ -24,10 +24,12 @@ import (
 // the last resort of one who has a shell and nothing else.
 const freezeFile = "FREEZE"
 
+func (d *daemon) frozenByFile() string { return frozenByFile(d.cfg) }
+
 // frozenByFile says that the file is there; "" when it is not. A folder that
 // cannot be looked into counts as frozen.
-func (d *daemon) frozenByFile() string {
-	path := filepath.Join(d.cfg.StoreDir(), freezeFile)
+func frozenByFile(cfg *config.Config) string {
+	path := filepath.Join(cfg.StoreDir(), freezeFile)
 	_, err := os.Stat(path)
 	switch {
 	case err == nil:

@@ -18,6 +18,7 @@ import (
 	"portcullis/logstream"
 	"portcullis/responders"
 	"portcullis/responders/control"
+	"portcullis/responders/control/actions"
 	"portcullis/responders/control/all"
 	"portcullis/responders/control/networkacl"
 )
@@ -190,7 +191,12 @@ func (t *tenant) newResponder(ctx context.Context, incidents responders.Store) (
 		Healthy:   t.people.healthy,
 	})
 	t.people.acls.Store(acls)
+	wants, err := content.WantedActions(cfg)
+	if err != nil {
+		return nil, err
+	}
 	controls := map[string]responders.Control{
+		actions.Name:    actions.New(t.api, wants, stores["controls"], op),
 		networkacl.Name: acls,
 	}
 	for name, c := range all.New(t.api, content.Levels, stores["controls"], op) {

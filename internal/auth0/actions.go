@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/auth0/go-auth0/v3/management"
 	"github.com/auth0/go-auth0/v3/management/option"
@@ -93,6 +94,9 @@ const (
 	maxActionPages = 50 // ends a listing that never ends; Auth0 allows a hundred Actions
 )
 
+// BindingsPath is the API's path of the flow of a trigger, as the log tells it.
+func BindingsPath(trigger string) string { return triggersPath + "/" + trigger + "/bindings" }
+
 // UnmarshalJSON reads the API's form and keeps it in Raw.
 func (a *Action) UnmarshalJSON(data []byte) error {
 	var in struct {
@@ -156,46 +160,53 @@ func (c *Client) Actions(ctx context.Context) ([]Action, error) {
 	})
 }
 
-// Bindings reads the flow of a trigger in the order of execution; scope read:actions.
-func (c *Client) Bindings(ctx context.Context, trigger string) ([]Binding, error) {
-	call := call{"list the Actions bound to " + trigger, http.MethodGet, triggersPath + "/" + trigger + "/bindings"}
+// Flow is what a trigger runs.
+type Flow struct {
+	Bindings []Binding // in the order of execution
+	// At is when the tenant answered, by the tenant's own clock, to the second below.
+	At time.Time
+}
+
+// Flow reads what a trigger runs; scope read:actions.
+func (c *Client) Flow(ctx context.Context, trigger string) (Flow, error) {
+	call := call{"list the Actions bound to " + trigger, http.MethodGet, BindingsPath(trigger)}
 	if err := checkTrigger(trigger); err != nil {
-		return nil, c.refuse(call, err)
+		return Flow{}, c.refuse(call, err)
 	}
 	id := management.ActionTriggerTypeEnum(trigger)
-	return listed(ctx, c, call, "bindings", func(b Binding) string { return b.ID }, func(ctx context.Context, page int) error {
+	list, at, err := listedAt(ctx, c, call, "bindings", func(b Binding) string { return b.ID }, func(ctx context.Context, page int) error {
 		_, err := c.api.Actions.Triggers.Bindings.List(ctx, &id,
 			&management.ListActionTriggerBindingsRequestParameters{Page: management.Int(page), PerPage: management.Int(actionPage)})
 		return err
 	})
+	return Flow{list, at}, err
 }
 
 // listed reads all pages of a list that stands under a key beside its total.
 func listed[T any](ctx context.Context, c *Client, call call, key string, id func(T) string, fetch func(ctx context.Context, page int) error) ([]T, error) {
+	all, _, err := listedAt(ctx, c, call, key, id, fetch)
+	return all, err
+}
+
+// listedAt is listed, and tells when the first page was answered.
+func listedAt[T any](ctx context.Context, c *Client, call call, key string, id func(T) string, fetch func(ctx context.Context, page int) error) ([]T, time.Time, error) {
 	var all []T
+	var at time.Time
 	seen := map[string]bool{}
 	for page := range maxActionPages {
-		body, err := c.do(ctx, call, func(ctx context.Context) error { return fetch(ctx, page) })
+		got, err := c.answer(ctx, call, func(ctx context.Context) error { return fetch(ctx, page) })
 		if err != nil {
-			return nil, err
+			return nil, at, err
 		}
-		var members map[string]json.RawMessage
-		if err := decodeObject(body, &members); err != nil {
-			return nil, c.unreadable(call, err)
+		if page == 0 {
+			at = got.at
 		}
-		var list *[]T
-		if err := json.Unmarshal(orNull(members[key]), &list); err != nil {
-			return nil, c.unreadable(call, err)
-		}
-		if list == nil {
-			return nil, c.unreadable(call, errors.New("it has no "+key))
-		}
-		total := 0
-		if err := json.Unmarshal(orNull(members["total"]), &total); err != nil {
-			return nil, c.unreadable(call, err)
+		list, total, err := onePage[T](got.body, key)
+		if err != nil {
+			return nil, at, c.unreadable(call, err)
 		}
 		added := 0
-		for _, v := range *list {
+		for _, v := range list {
 			// One that moved to another page while we read is listed twice.
 			if !seen[id(v)] {
 				seen[id(v)] = true
@@ -204,10 +215,25 @@ func listed[T any](ctx context.Context, c *Client, call call, key string, id fun
 			}
 		}
 		if added == 0 || len(all) >= total {
-			return all, nil
+			return all, at, nil
 		}
 	}
-	return nil, c.unreadable(call, fmt.Errorf("it goes on after %d pages", maxActionPages))
+	return nil, at, c.unreadable(call, fmt.Errorf("it goes on after %d pages", maxActionPages))
+}
+
+func onePage[T any](body []byte, key string) (list []T, total int, err error) {
+	var members map[string]json.RawMessage
+	if err := decodeObject(body, &members); err != nil {
+		return nil, 0, err
+	}
+	if err := json.Unmarshal(orNull(members[key]), &list); err != nil {
+		return nil, 0, err
+	}
+	if list == nil {
+		return nil, 0, errors.New("it has no " + key)
+	}
+	err = json.Unmarshal(orNull(members["total"]), &total)
+	return list, total, err
 }
 
 func orNull(raw json.RawMessage) json.RawMessage {
@@ -379,7 +405,7 @@ type BindingRef struct {
 // SetBindings replaces the whole flow of a trigger: what refs do not name is bound no more; scope update:actions. The API
 // has no way to tell that the flow changed since it was read. op is as in PatchBotDetection.
 func (c *Client) SetBindings(ctx context.Context, trigger string, refs []BindingRef, op string) error {
-	call := call{"change the Actions bound to " + trigger, http.MethodPatch, triggersPath + "/" + trigger + "/bindings"}
+	call := call{"change the Actions bound to " + trigger, http.MethodPatch, BindingsPath(trigger)}
 	err := checkTrigger(trigger)
 	if err == nil && len(refs) > MaxBindings {
 		err = fmt.Errorf("%w: %d Actions are more than the %d that a trigger takes", ErrInvalid, len(refs), MaxBindings)

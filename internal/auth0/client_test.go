@@ -153,7 +153,7 @@ func everyCall(c *Client) map[string]func(context.Context) error {
 		"Actions":          func(ctx context.Context) error { _, err := c.Actions(ctx); return err },
 		"Action":           func(ctx context.Context) error { _, err := c.Action(ctx, "a1"); return err },
 		"Triggers":         func(ctx context.Context) error { _, err := c.Triggers(ctx); return err },
-		"Bindings":         func(ctx context.Context) error { _, err := c.Bindings(ctx, "post-login"); return err },
+		"Flow":             func(ctx context.Context) error { _, err := c.Flow(ctx, "post-login"); return err },
 		"CreateAction":     func(ctx context.Context) error { return c.CreateAction(ctx, testDraft(), "op-5") },
 		"UpdateAction":     func(ctx context.Context) error { return c.UpdateAction(ctx, "a1", testDraft(), "op-6") },
 		"DeployAction":     func(ctx context.Context) error { return c.DeployAction(ctx, "a1", "op-7") },

@@ -3,6 +3,7 @@ package actions
 import (
 	"encoding/json"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 
@@ -24,10 +25,12 @@ func template(t *testing.T, id string) *Template {
 	return nil
 }
 
+var shippedLists = sync.OnceValues(func() (detections.Lists, error) { return detections.ReadLists(catalog.FS, "lists") })
+
 // shippedFacts are what a tenant without settings has.
 func shippedFacts(t *testing.T) Facts {
 	t.Helper()
-	lists, err := detections.ReadLists(catalog.FS, "lists")
+	lists, err := shippedLists()
 	require.NoError(t, err)
 	return Facts{Domain: "acme.eu.auth0.com", List: func(name string) []string { return lists[name].Entries() }}
 }
