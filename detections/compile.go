@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/expr-lang/expr/ast"
 
@@ -216,6 +217,13 @@ func (c *compiled) compileGroup(t *translator, d *yamldoc.Decoder) {
 	for i, g := range keys {
 		if n, ok := t.parse(g.Value); ok {
 			part := groupPart{name: g.Value}
+			kind := t.kindOf(n)
+			if strings.Contains(g.Value, "[*]") && kind == AnyKind {
+				kind = ListKind // of all elements
+			}
+			if kind != 0 && kind&^(ListKind|MappingKind) == 0 {
+				t.failHint(n, "is a %s, which forms no group", kind.String(), "name one value in it")
+			}
 			_, isCall := n.(*ast.BuiltinNode)
 			switch path, isPath := dottedPath(n); {
 			case isPath:

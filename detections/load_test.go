@@ -271,3 +271,14 @@ func FuzzExpression(f *testing.F) {
 		}
 	})
 }
+
+func TestAKeyThatFormsNoGroupIsRefused(t *testing.T) {
+	for key, kind := range map[string]string{`"details.request.auth.credentials.scopes[*]"`: "list", "details.request": "mapping"} {
+		_, err := detections.Load([]detections.File{{Name: "r.yaml", Data: []byte("id: r\ntitle: R\nseverity: low\nwhere: type == \"sapi\"\ngroup_by: [" + key + "]\n")}}, nil)
+		require.ErrorContains(t, err, "is a "+kind+", which forms no group")
+	}
+	for _, key := range []string{"details.request.method", `"len(details.request.auth.credentials.scopes[*])"`} {
+		_, err := detections.Load([]detections.File{{Name: "r.yaml", Data: []byte("id: r\ntitle: R\nseverity: low\nwhere: type == \"sapi\"\ngroup_by: [" + key + "]\n")}}, nil)
+		require.NoError(t, err)
+	}
+}

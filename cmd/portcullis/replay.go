@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -306,10 +307,11 @@ func groupOf(a detections.Alert) string {
 	return cmp.Or(strings.Join(parts, " "), "-")
 }
 
-// printable keeps what an attacker chose from steering a terminal.
+// printable keeps what an attacker chose from steering a terminal: control
+// characters, and those that turn the direction of writing or show nothing.
 func printable(s string) string {
 	return strings.Map(func(c rune) rune {
-		if c < ' ' || c == 0x7f || c >= 0x80 && c < 0xa0 {
+		if !unicode.IsGraphic(c) {
 			return '·'
 		}
 		return c

@@ -161,3 +161,7 @@ func TestALongLineBreaksBetweenWords(t *testing.T) {
 	require.Equal(t, "  a bb\n      ccc\n      dddd", wrap("  a bb ccc dddd", 9))
 	require.Equal(t, "averylongword\n    b", wrap("averylongword b", 8))
 }
+
+func TestWhatIsPrintedCannotSteerATerminal(t *testing.T) {
+	require.Equal(t, "日本 é ·[31m·evil·", printable("日本 é \x1b[31m\u202eevil\u200b"))
+}
