@@ -2,6 +2,7 @@ package actions
 
 import (
 	"encoding/json"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -168,4 +169,24 @@ func TestTemplatesThatAreWrongAreNotLoaded(t *testing.T) {
 	ts, err := ReadTemplates(fstest.MapFS{"d/a.yaml": {Data: []byte(good)}, "d/a.js": {Data: []byte(code)}}, "d")
 	require.NoError(t, err)
 	require.Equal(t, []string{"a"}, IDs(ts))
+}
+
+func TestThePageOfActionsNamesEverySetting(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/actions.md")
+	require.NoError(t, err)
+	for _, tmpl := range shipped(t) {
+		row := ""
+		for _, line := range strings.Split(string(page), "\n") {
+			if strings.HasPrefix(line, "| `"+tmpl.ID+"` |") {
+				row = line
+			}
+		}
+		require.Contains(t, row, "`"+tmpl.Trigger+"`, "+tmpl.Position, tmpl.ID)
+		for name := range tmpl.Settings {
+			require.Contains(t, row, "`"+name+"`", tmpl.ID)
+		}
+		for name := range tmpl.Secrets {
+			require.Contains(t, row, "`"+name+"`", tmpl.ID)
+		}
+	}
 }
