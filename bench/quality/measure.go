@@ -21,7 +21,8 @@ import (
 const (
 	learnDays = 15
 	weekDays  = 7
-	tail      = 12 * time.Hour // after the day of an attack
+	tail      = 12 * time.Hour // of everyday traffic after that day
+	settle    = 2 * time.Hour  // after the end of an attack, before it counts as over
 )
 
 type options struct {
@@ -67,6 +68,10 @@ type attack struct {
 	minutes   float64 // from its first event to the first alert
 	acts      []string
 	harms     []harm
+
+	is      labelled.Attack
+	watcher *watcher // until it is judged
+	own     []event  // likewise
 }
 
 // measure runs everything. The rules' state after learning is kept once and serves
@@ -165,61 +170,120 @@ func (r *result) judgeCalm(ctx context.Context, w *watcher, stories map[string]s
 	return nil
 }
 
+// measureAttacks runs the everyday traffic once and, from where an attack begins, the
+// attack among it. What is not found in the everyday traffic alone was found because
+// of the attack.
 func (r *result) measureAttacks(ctx context.Context, content *config.Loaded, world *labelled.World, learned []byte, days []event, msgs io.Writer) error {
-	control, err := newWatcher(content, learned)
-	if err != nil {
-		return err
-	}
-	control.feed(days)
-	usual := map[string]bool{}
-	for _, t := range control.alerts {
-		usual[t.key()] = true
-	}
 	for _, a := range labelled.Attacks() {
 		for _, i := range r.levels {
 			if strings.Contains(a.Name, r.only) {
-				r.attacks = append(r.attacks, attack{name: a.Name, intensity: i})
+				r.attacks = append(r.attacks, attack{name: a.Name, intensity: i, is: a})
 			}
 		}
 	}
-	var group errgroup.Group
-	group.SetLimit(r.workers)
-	for n := range r.attacks {
-		group.Go(func() error {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			return r.attacks[n].measure(ctx, content, world, learned, days, usual)
-		})
-	}
-	if err := group.Wait(); err != nil {
+	base, err := newWatcher(content, learned)
+	if err != nil {
 		return err
+	}
+	rest := days
+	for _, at := range r.beginnings() {
+		n, _ := slices.BinarySearchFunc(rest, at, func(e event, t time.Time) int { return e.At.Compare(t) })
+		base.feed(rest[:n])
+		rest = rest[n:]
+		snapshot, err := base.engine.Snapshot()
+		if err != nil {
+			return fmt.Errorf("keep what is known at %s: %w", at, err)
+		}
+		var group errgroup.Group
+		group.SetLimit(r.workers)
+		for n := range r.attacks {
+			if a := &r.attacks[n]; a.begins().Equal(at) {
+				group.Go(func() error { return a.run(ctx, content, world, snapshot, rest) })
+			}
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+	}
+	base.feed(rest)
+	usual := map[string]bool{}
+	for _, t := range base.alerts {
+		usual[t.key()] = true
+	}
+	for n := range r.attacks {
+		if err := r.attacks[n].judge(ctx, usual); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintf(msgs, "%d attacks\n", len(r.attacks))
 	return nil
 }
 
-// measure runs the attack among the everyday traffic. What was not found in the same
-// days without it was found because of it.
-func (a *attack) measure(ctx context.Context, content *config.Loaded, world *labelled.World, learned []byte, days []event, usual map[string]bool) error {
-	kinds := labelled.Attacks()
-	i := slices.IndexFunc(kinds, func(k labelled.Attack) bool { return k.Name == a.name })
-	own, err := decoded(kinds[i].Events(world, learnDays, a.intensity))
+// beginnings are the times at which attacks begin, each once.
+func (r *result) beginnings() []time.Time {
+	var out []time.Time
+	for n := range r.attacks {
+		out = append(out, r.attacks[n].begins())
+	}
+	slices.SortFunc(out, time.Time.Compare)
+	return slices.Compact(out)
+}
+
+// begins leaves time for what comes just before the first try.
+func (a *attack) begins() time.Time {
+	return labelled.DayStart(learnDays).Add(a.is.From - time.Hour).Truncate(time.Hour)
+}
+
+// run runs the attack among the everyday traffic that is left, until it is over; if
+// nothing was told by then, as long as there is traffic.
+func (a *attack) run(ctx context.Context, content *config.Loaded, world *labelled.World, snapshot []byte, rest []event) error {
+	own, err := decoded(a.is.Events(world, learnDays, a.intensity))
 	if err != nil {
 		return err
 	}
-	w, err := newWatcher(content, learned)
-	if err != nil {
+	a.own = own
+	if a.watcher, err = newWatcher(content, snapshot); err != nil {
 		return err
 	}
-	w.feed(merge(days, own))
-	for _, t := range w.inOrder() {
+	events := merge(rest, own)
+	over := own[len(own)-1].At.Add(settle)
+	n, _ := slices.BinarySearchFunc(events, over, func(e event, t time.Time) int { return e.At.Compare(t) })
+	for len(events) > 0 && ctx.Err() == nil && (n > 0 || !a.told()) {
+		if n == 0 {
+			n = min(len(events), 5000)
+		}
+		a.watcher.feed(events[:n])
+		events, n = events[n:], 0
+	}
+	a.watcher.engine = nil // its memory serves the next
+	return ctx.Err()
+}
+
+// told reports whether an alert tells of the attack, as far as can be said before
+// it is known what is usual: it names an event of it.
+func (a *attack) told() bool {
+	for _, t := range a.watcher.alerts {
+		if t.Severity == detections.Info {
+			continue
+		}
+		for i := range a.own {
+			if slices.Contains(t.EventIDs, a.own[i].ID) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// judge sorts out what was found because of the attack, and what it cost.
+func (a *attack) judge(ctx context.Context, usual map[string]bool) error {
+	for _, t := range a.watcher.inOrder() {
 		if !usual[t.key()] && t.Severity != detections.Info {
 			a.found = append(a.found, t)
 		}
 	}
-	a.judge(own)
-	would, err := w.responses(ctx)
+	a.count()
+	would, err := a.watcher.responses(ctx)
 	if err != nil {
 		return err
 	}
@@ -232,15 +296,16 @@ func (a *attack) measure(ctx context.Context, content *config.Loaded, world *lab
 			}
 		}
 	}
+	a.watcher, a.own = nil, nil
 	return nil
 }
 
-// judge counts what the attack cost before people heard of it.
-func (a *attack) judge(own []event) {
+// count counts what the attack cost before people heard of it.
+func (a *attack) count() {
 	var begin time.Time
 	taken := map[string]time.Time{}
-	for i := range own {
-		e := &own[i]
+	for i := range a.own {
+		e := &a.own[i]
 		if !e.Hostile {
 			continue
 		}
