@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"syscall"
 
@@ -35,7 +36,7 @@ func main() {
 // it failed, 2 wrong usage.
 func run(ctx context.Context, args []string, out, msgs io.Writer) int {
 	o := options{levels: labelled.Intensities}
-	var page, file string
+	var page, file, profile string
 	flags := flag.NewFlagSet("quality", flag.ContinueOnError)
 	flags.SetOutput(msgs)
 	flags.IntVar(&o.users, "users", 20_000, "users of the tenant, at least 500")
@@ -44,12 +45,25 @@ func run(ctx context.Context, args []string, out, msgs io.Writer) int {
 	flags.IntVar(&o.workers, "workers", runtime.NumCPU(), "attacks measured at a time")
 	flags.StringVar(&file, "config", "", "the daemon's `file`, for other rules and policies than the shipped ones")
 	flags.StringVar(&page, "write", "", "put the report into this `page`, between its marks")
+	flags.StringVar(&profile, "cpuprofile", "", "write a CPU profile to this `file`")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
 	if flags.NArg() > 0 || o.users < 500 || o.workers < 1 {
 		fmt.Fprintf(msgs, "quality: takes options only, at least 500 users and one worker\n")
 		return 2
+	}
+	if profile != "" {
+		f, err := os.Create(profile)
+		if err == nil {
+			defer f.Close()
+			err = pprof.StartCPUProfile(f)
+		}
+		if err != nil {
+			fmt.Fprintf(msgs, "quality: profile: %v\n", err)
+			return 1
+		}
+		defer pprof.StopCPUProfile()
 	}
 	result, err := measureFile(ctx, file, o, msgs)
 	if err != nil {
