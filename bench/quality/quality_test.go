@@ -14,20 +14,51 @@ import (
 	"portcullis/internal/tenantsim/labelled"
 )
 
-func measured(t *testing.T, o options) *result {
+func measured(t *testing.T, o options, lists string) *result {
 	t.Helper()
-	content, err := config.LoadContent(nil)
+	file := filepath.Join(t.TempDir(), "portcullis.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("tenants: [{name: storefront, domain: storefront.eu.auth0.com, client_id: abc, client_secret_env: X}]\nrules: {lists: "+lists+"}\n"), 0o600))
+	cfg, err := config.Load(file)
+	require.NoError(t, err)
+	content, err := config.LoadContent(cfg)
 	require.NoError(t, err)
 	r, err := measure(t.Context(), content, labelled.New(o.seed, o.users), o, io.Discard)
 	require.NoError(t, err)
 	return r
 }
 
+// mustFind are the attacks of medium intensity that the shipped rules have to find
+// in a small tenant.
+var mustFind = []string{
+	"stuffing from one address", "stuffing from a carrier's address", "stuffing from an office's address",
+	"stuffing from many addresses, one fingerprint", "stuffing from many addresses, one user agent", "spraying from one address",
+	"signup fraud from one address", "signup fraud with disposable addresses", "signup fraud with a pattern of names",
+	"text messages bombard one user", "push fatigue", "refresh tokens stolen", "tenant takeover by an invited owner",
+	"tenant takeover, defences lowered", "tenant takeover by a client",
+}
+
+func TestTheShippedRulesFindAttacksAndTouchNoBystander(t *testing.T) {
+	// So few users leave a carrier's address unused for hours: the tenant names its networks.
+	r := measured(t, options{users: 1000, seed: 2, levels: []labelled.Intensity{labelled.Medium}, workers: 2}, "{shared_networks: [109.40.0.0/14]}")
+	for _, h := range r.harmed() {
+		t.Errorf("would touch a bystander: %s", h.String())
+	}
+	found := map[string]bool{}
+	for _, a := range r.attacks {
+		found[a.name] = len(a.found) > 0
+	}
+	for _, name := range mustFind {
+		require.Contains(t, found, name)
+		require.True(t, found[name], "%s is not found", name)
+	}
+	require.Less(t, len(r.calm.alarms), 12*weekDays, r.report())
+}
+
 func TestTheReportFollowsFromTheSeed(t *testing.T) {
 	o := options{users: 500, seed: 3, only: "takeover by", levels: labelled.Intensities, workers: 1}
-	one := measured(t, o).report()
+	one := measured(t, o, "{}").report()
 	o.workers = 3
-	require.Equal(t, one, measured(t, o).report())
+	require.Equal(t, one, measured(t, o, "{}").report())
 	require.Contains(t, one, "| tenant takeover by an invited owner | low | 3 |")
 }
 

@@ -87,7 +87,11 @@ func cmdInject(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("no tenant was started")
 	}
 	for i := range count {
-		t.sim.Inject(map[string]any{"type": "fp", "ip": args[1], "user_name": fmt.Sprintf("user%d@example.com", i)})
+		failed := "fp"
+		if count >= 20 && i%2 == 1 {
+			failed = "fu" // half of the names of a leaked list do not exist
+		}
+		t.sim.Inject(map[string]any{"type": failed, "ip": args[1], "user_name": fmt.Sprintf("user%d@example.com", i)})
 	}
 	t.sim.Advance(time.Minute)
 }
