@@ -62,6 +62,7 @@ type Tenant struct {
 	Params       map[string]map[string]any  `yaml:"params"`
 	Modes        map[string]responders.Mode `yaml:"modes"`   // by policy
 	Actions      map[string]Action          `yaml:"actions"` // by template
+	Limits       []Limit                    `yaml:"limits"`  // on what holds may ask
 
 	node *yaml.Node
 }

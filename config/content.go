@@ -254,6 +254,7 @@ func (c *Config) checkTenants(l *Loaded) diag.Problems {
 			}
 		}
 		c.checkActions(l, t, report)
+		t.checkLimits(l, report)
 		for id := range t.Modes {
 			if !slices.Contains(policyIDs, id) && !slices.Contains(playbooks, id) {
 				report(at(t.node, "modes", id), "modes", "no policy is called %s%s", id, diag.DidYouMean(id, policyIDs)+"; policies: "+strings.Join(policyIDs, ", "))

@@ -265,6 +265,11 @@ func (t *Tenant) check(d *yamldoc.Decoder) {
 			d.Report(list, "tenants.never_touch.networks", "%q is neither an address nor a network", n).Hint = "write 203.0.113.7 or 203.0.113.0/24"
 		}
 	}
+	if list := child(t.node, "limits"); list != nil && list.Kind == yaml.SequenceNode {
+		for i := range min(len(t.Limits), len(list.Content)) {
+			t.Limits[i].check(d, yamldoc.Resolve(list.Content[i]))
+		}
+	}
 	for kind, b := range t.Budgets {
 		if !slices.Contains(budgetKinds, kind) {
 			report("budgets."+kind, "unknown kind %s%s", kind, diag.DidYouMean(kind, budgetKinds)).Hint = "one of " + strings.Join(budgetKinds, ", ")

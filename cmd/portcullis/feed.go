@@ -96,6 +96,7 @@ func (l *life) watchFeed() {
 	t, now := l.t, l.t.daemon.opts.now()
 	h := t.health(now)
 	l.responder.SetFeed(responders.Feed{Blind: h.Verdict == logstream.Blind, Reason: strings.Join(h.Reasons, "; ")})
+	l.watchGap(h.Verdict == logstream.Blind, now)
 	t.feed.mu.Lock()
 	defer t.feed.mu.Unlock()
 	t.feed.last = h
@@ -122,6 +123,27 @@ func (l *life) watchFeed() {
 func (l *life) tellOfFeed(c detections.Change) {
 	l.findings.add(c)
 	l.responder.Offer(c)
+}
+
+// streamPatience is how long a log stream may stand still without lines being lost:
+// Auth0 sends again what was not taken.
+const streamPatience = 5 * time.Minute
+
+// watchGap takes a log stream that stood still for one that lost lines, where there
+// is no poll to read them. A poll tells its gaps itself.
+func (l *life) watchGap(blind bool, now time.Time) {
+	if l.t.poll != nil {
+		return
+	}
+	switch {
+	case blind && l.blindSince.IsZero():
+		l.blindSince = now
+	case !blind && !l.blindSince.IsZero():
+		if still := now.Sub(l.blindSince); still > streamPatience {
+			l.t.tellGap(fmt.Sprintf("lines of the tenant's log may be missing: its stream stood still for %s", still.Round(time.Second)), l.blindSince)
+		}
+		l.blindSince = time.Time{}
+	}
 }
 
 // feedRule is what alerts about sources name as their rule.

@@ -25,7 +25,11 @@ type life struct {
 	// recovery sets aside what was set aside. It belongs to the intake.
 	arrived time.Time
 
-	findings   *findings
+	findings *findings
+	// blindSince is since when the tenant has not been seen; zero while it is. It
+	// belongs to the intake.
+	blindSince time.Time
+
 	unanswered unanswered
 	incidents  incidentStore
 }

@@ -200,6 +200,7 @@ func (t *tenant) newResponder(ctx context.Context, incidents responders.Store) (
 		networkacl.Name: acls,
 	}
 	for name, c := range all.New(t.api, content.Levels, stores["controls"], op) {
+		c.Limits = func() []control.Limit { return t.cfg.Load().LimitsOf(name) }
 		controls[name] = c
 	}
 	r, err = responders.New(ctx, settings, content.Policies, controls, responders.Options{

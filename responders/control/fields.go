@@ -42,7 +42,7 @@ type Fields struct {
 	Setting Setting
 	Store   Store
 	Op      Operation
-	Limits  []Limit // of people, on what holds may ask
+	Limits  func() []Limit // of people, on what holds may ask; none if nil
 }
 
 // Limit is a person's word that holds ask for no more than a level until a time.
@@ -301,7 +301,11 @@ func text(cell string, v hold.Value) string {
 // desired is what a cell should be.
 func (v *visit) desired(cell string) hold.Value {
 	var limit hold.Value
-	for _, l := range v.f.Limits {
+	var limits []Limit
+	if v.f.Limits != nil {
+		limits = v.f.Limits()
+	}
+	for _, l := range limits {
 		bound, has := v.f.Levels.Cells[l.Level][cell]
 		if has && v.now.Before(l.Until) && (limit == "" || v.f.order(cell).Stricter(limit, bound)) {
 			limit = bound

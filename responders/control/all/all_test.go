@@ -231,7 +231,9 @@ func TestMFAIsHeldAndPutBack(t *testing.T) {
 
 func TestALimitBoundsWhatHoldsAskUntilItsTimeIsOver(t *testing.T) {
 	b := newBench(t, tenantsim.Options{})
-	b.controls[bot].Limits = []control.Limit{{Level: "elevated", Until: start.Add(time.Hour), Actor: "ada"}}
+	b.controls[bot].Limits = func() []control.Limit {
+		return []control.Limit{{Level: "elevated", Until: start.Add(time.Hour), Actor: "ada"}}
+	}
 	b.hold(bot, "maximum", 3*time.Hour)
 	b.run(bot)
 	require.Equal(t, "when_risky", b.setting(bot, "challenge_password_policy"))
