@@ -142,6 +142,7 @@ type world struct {
 	policy  string
 	limits  map[string]Budget
 	writes  []string // requests that are not GET
+	healthy *networkacl.Healthy
 	onWrite func()
 
 	r        *Responder
@@ -216,7 +217,8 @@ func (w *world) boot(steps int) error {
 	op := func() string { w.n++; return fmt.Sprintf("op-%d", w.n) }
 	controls := map[string]Control{
 		botdetection.Name: &control.Fields{Name: botdetection.Name, Spec: botdetection.Spec, Levels: levels, Setting: botdetection.Setting(api), Store: stores["controls"], Op: op},
-		networkacl.Name:   networkacl.New(api, stores["controls"], op, "t1", networkacl.Options{Guard: func(s control.Subject) error { return w.setup.NeverTouch.Subject(s) }}),
+		networkacl.Name: networkacl.New(api, stores["controls"], op, "t1", networkacl.Options{Guard: func(s control.Subject) error { return w.setup.NeverTouch.Subject(s) },
+			Protected: w.setup.NeverTouch.Networks, Healthy: w.healthy}),
 	}
 	policies, err := LoadPolicies([]detections.File{{Name: "p.yaml", Data: []byte(w.policy)}}, map[string]Checker{
 		botdetection.Name: controls[botdetection.Name], networkacl.Name: controls[networkacl.Name]})
