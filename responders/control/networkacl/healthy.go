@@ -4,15 +4,14 @@ import (
 	"bytes"
 	"encoding/gob"
 	"fmt"
-	"hash/fnv"
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"portcullis/responders/control"
-	"portcullis/responders/hold"
 )
 
 const (
@@ -68,11 +67,20 @@ type Login struct {
 // NewHealthy makes a memory that knows nothing.
 func NewHealthy() *Healthy { return &Healthy{} }
 
-// key names something that logins have in common.
+// key names something that logins have in common: FNV-1a of the kind and the
+// value, in which case makes no difference. A value that is not told is "".
 func key(kind, value string) uint64 {
-	h := fnv.New64a()
-	fmt.Fprint(h, kind, "\x00", value)
-	return h.Sum64()
+	h := uint64(14695981039346656037)
+	for _, text := range [...]string{kind, "\x00", value} {
+		for i := range len(text) {
+			b := text[i]
+			if 'A' <= b && b <= 'Z' {
+				b += 'a' - 'A'
+			}
+			h = (h ^ uint64(b)) * 1099511628211
+		}
+	}
+	return h
 }
 
 // untold are the keys of logins that do not tell something.
@@ -88,21 +96,15 @@ func blockOf(a netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(a, bits).Masked()
 }
 
-func (l *Login) keys() []uint64 {
+// keys are those of all that a login tells, and of what it does not tell.
+func (l *Login) keys() [7]uint64 {
 	addr, block := "", ""
 	if l.Addr.IsValid() {
 		a := l.Addr.Unmap().WithZone("")
 		addr, block = a.String(), blockOf(a).String()
 	}
-	out := []uint64{key(control.KindIP, addr), key(kindBlock, block)}
-	for _, of := range [][2]string{{control.KindJA3, l.JA3}, {control.KindJA4, l.JA4}, {control.KindASN, l.ASN}, {control.KindCountry, l.Country}, {control.KindUserAgent, l.UserAgent}} {
-		s, err := control.NewSubject(of[0], of[1])
-		if err != nil {
-			s.Value = "" // not told
-		}
-		out = append(out, key(of[0], s.Value))
-	}
-	return out
+	return [...]uint64{key(control.KindIP, addr), key(kindBlock, block), key(control.KindJA3, l.JA3), key(control.KindJA4, l.JA4),
+		key(control.KindASN, strings.TrimPrefix(l.ASN, "AS")), key(control.KindCountry, l.Country), key(control.KindUserAgent, l.UserAgent)}
 }
 
 func dayOf(t time.Time) int64 { return t.Unix() / (24 * 60 * 60) }
@@ -134,7 +136,7 @@ func (h *Healthy) Saw(l Login, arrived time.Time) {
 	d.Total++
 	lost := false
 	for _, k := range l.keys() {
-		if l.Marked && !slices.Contains(untold, k) {
+		if l.Marked && !slices.Contains(untold[:], k) {
 			s.mark(k, n)
 		}
 		switch _, known := d.Counts[k]; {
@@ -243,62 +245,6 @@ func (h *Healthy) clean(network netip.Prefix, members []string) (known, clean bo
 		}
 	}
 	return h.state.enough(), most <= theirs
-}
-
-// collateral is the share of healthy logins among what an entry would match,
-// where volume events speak against it; 0 to 1.
-func (h *Healthy) collateral(s control.Subject, volume int) float64 {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	n, _ := h.state.seen(rememberedAs(s))
-	return float64(n) / float64(n+max(1, volume))
-}
-
-// rememberedAs is what a subject is remembered by; of a network, its block.
-func rememberedAs(s control.Subject) (kind, value string) {
-	if s.Kind == control.KindNetwork {
-		if p, ok := s.Prefix(); ok {
-			return kindBlock, blockOf(p.Addr()).String()
-		}
-	}
-	return s.Kind, s.Value
-}
-
-// Doubt says why a person should look at an entry before it is held; "" when
-// nobody need: it is not what people on the never-touch list were seen with, and
-// few healthy logins came with it.
-func (c *Control) Doubt(h *hold.Hold) string {
-	s, err := control.ParseSubject(h.Subject)
-	if err != nil || c.opts.Healthy == nil || h.Level == LevelLog {
-		return ""
-	}
-	return c.opts.Healthy.doubt(s, h.Entry.Volume)
-}
-
-func (h *Healthy) doubt(s control.Subject, volume int) string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	kind, value := rememberedAs(s)
-	if n, marked := h.state.Marked[key(kind, value)]; marked {
-		return fmt.Sprintf("somebody on the never-touch list logged in with %s on %s", s, time.Unix(n*24*60*60, 0).UTC().Format("2006-01-02"))
-	}
-	if p, ok := s.Prefix(); ok && !contains(blockOf(p.Addr()), p) {
-		return fmt.Sprintf("%s is wider than what is remembered of healthy logins", s)
-	}
-	sure, most := h.state.seen(kind, value)
-	total := h.state.total()
-	switch {
-	case total < enoughLogins && s.Kind == control.KindIP:
-		return ""
-	case !h.state.enough():
-		return fmt.Sprintf("too little is remembered of healthy logins to judge %s", s)
-	case float64(most) <= mostHealthy*float64(total) || float64(volume) >= mostAttacked*float64(most+volume):
-		return ""
-	case float64(sure) <= mostHealthy*float64(total):
-		return fmt.Sprintf("%d of the %d logins that succeeded in the last %d days do not tell whether they were of %s", most-sure, total, healthyDays, s)
-	default:
-		return fmt.Sprintf("%s had %d of the %d logins that succeeded in the last %d days", s, sure, total, healthyDays)
-	}
 }
 
 // MarshalBinary writes what is remembered.
