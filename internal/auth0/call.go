@@ -64,7 +64,8 @@ func (c *Client) answer(ctx context.Context, call call, send func(context.Contex
 // again tells whether to repeat a request that failed, and after how long.
 func (c *Client) again(call call, attempt int, err error) (time.Duration, bool) {
 	limited := errors.Is(err, ErrRateLimited)
-	if attempt >= repetitions || !limited && (call.write() || !errors.Is(err, ErrUnreachable)) {
+	var local *notSent
+	if attempt >= repetitions || errors.As(err, &local) || !limited && (call.write() || !errors.Is(err, ErrUnreachable)) {
 		return 0, false
 	}
 	wait := c.backoff << attempt

@@ -376,7 +376,7 @@ func TestAnEmptyBucketIsWaitedForAtMostAMinute(t *testing.T) {
 		q.observe(http.Header{"X-Ratelimit-Limit": {"10"}, "X-Ratelimit-Remaining": {"0"},
 			"X-Ratelimit-Reset": {strconv.FormatInt(time.Now().Add(time.Hour).Unix(), 10)}}, 200, time.Now())
 		before := time.Now()
-		require.NoError(t, q.wait(t.Context()))
+		require.NoError(t, q.wait(t.Context(), Restore))
 		require.Equal(t, maxQuotaWait, time.Since(before))
 	})
 }

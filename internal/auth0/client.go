@@ -150,7 +150,7 @@ func (c *Client) build(cfg Config, opts Options) error {
 	// Raw callers look at the status themselves: fail-fast is there for the SDK, which would sleep on it.
 	c.raw = withoutRedirects(&guard{readOnly: &c.readOnly, next: shared})
 	c.public = withoutRedirects(&guard{readOnly: &c.readOnly,
-		next: &failFast{next: &anonymous{next: network, userAgent: userAgent(opts.Instance)}, secrets: c.secrets}})
+		next: &failFast{next: &anonymous{next: out, userAgent: userAgent(opts.Instance)}, secrets: c.secrets}})
 	return nil
 }
 

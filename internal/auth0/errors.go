@@ -171,7 +171,10 @@ func (c *Client) fault(call call, sent bool, err error) error {
 	var status *StatusError
 	var refused *tokenError
 	var fenced *fencedError
+	var local *notSent
 	switch {
+	case errors.As(err, &local):
+		out.kind = ErrRateLimited
 	case errors.As(err, &fenced):
 		out.kind = fenced
 	case errors.Is(err, ErrReadOnly):

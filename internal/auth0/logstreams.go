@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 )
 
 // LogStream is one log stream of the tenant, without the credentials of its sink: those are read by nothing and kept nowhere.
@@ -40,11 +39,7 @@ const logStreamsPath = apiPath + "/log-streams"
 // half of the tenant's rate limit is left it is not sent, which is ErrRateLimited.
 func (c *Client) LogStreams(ctx context.Context) ([]LogStream, error) {
 	call := call{"list log streams", http.MethodGet, logStreamsPath}
-	if !c.quota.plenty(time.Now()) {
-		return nil, &callError{domain: c.domain, doing: call.doing, method: call.method, path: call.path, kind: ErrRateLimited,
-			err: errors.New("not sent: less than half of the tenant's rate limit is left")}
-	}
-	body, err := c.do(ctx, call, func(ctx context.Context) error {
+	body, err := c.do(InLane(ctx, Observe), call, func(ctx context.Context) error {
 		_, err := c.api.LogStreams.List(ctx)
 		return err
 	})

@@ -55,7 +55,8 @@ func (c *Client) SendResetMail(ctx context.Context, m ResetMail, op string) erro
 		return c.fault(call, false, ErrReadOnly)
 	}
 	if wait := c.mails.take(m.Email, time.Now()); wait > 0 {
-		return &callError{domain: c.domain, doing: call.doing, method: call.method, path: call.path, kind: ErrRateLimited, err: &notSent{wait: wait}}
+		return &callError{domain: c.domain, doing: call.doing, method: call.method, path: call.path, kind: ErrRateLimited,
+			err: &notSent{wait: wait, why: "Auth0 takes no more mails to this address now"}}
 	}
 	var got answer
 	if err := c.post(withAnswer(ctx, &got), m, op); err != nil && got.status == 0 {
@@ -107,10 +108,13 @@ func (a *anonymous) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // notSent is a request that would have gone above a limit of Auth0's.
-type notSent struct{ wait time.Duration }
+type notSent struct {
+	wait time.Duration
+	why  string
+}
 
 func (n *notSent) Error() string {
-	return fmt.Sprintf("not sent: Auth0 would refuse it for another %v", n.wait.Round(time.Second))
+	return fmt.Sprintf("not sent: %s: try again in %v", n.why, n.wait.Round(time.Second))
 }
 
 // RetryAfter is how long to wait before a call that failed this way is made again, as far as it is known.
