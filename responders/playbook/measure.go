@@ -34,7 +34,8 @@ type Measure interface {
 	Kind() Kind
 	// Happened reads whether the effect is there. It is asked before the measure is
 	// taken, after it until it says Yes, and after a crash or an answer that never
-	// came. since is when the step first tried; zero before.
+	// came. since is when the step first tried; zero before. Until it says Yes the
+	// measure is taken again whenever it says No.
 	Happened(ctx context.Context, c *Case, since time.Time) (Verdict, error)
 	// Take does it once. op is the correlation id of what it writes.
 	Take(ctx context.Context, c *Case, op string) error
@@ -73,7 +74,11 @@ type Case struct {
 	Facts   map[string]string
 	Now     time.Time
 	Begun   time.Time // when the run began
-	Event   map[string]any
+	Last    time.Time // when the step was last tried; zero before
+	// Approved is the person who said that the step may be done in spite of what it
+	// asked; "" without.
+	Approved string
+	Event    map[string]any // the latest that a wait of the run ended by
 }
 
 var (

@@ -60,9 +60,14 @@ func (r *Runner) takeUp(ctx context.Context) error {
 	return nil
 }
 
-// offer notes an event on the waits of a run that it ends, also before their turn:
-// the user may be faster than we are.
+// offer notes what an event tells of a run, and on the waits that it ends, also
+// before their turn: the user may be faster than we are.
 func (r *Runner) offer(run *Run, ev event) (touched bool) {
+	if r.opts.Notes != nil && !ev.at.Before(run.Begun) {
+		if fact, value := r.opts.Notes(run.copy(), ev.fields); fact != "" && run.Facts[fact] == "" {
+			run.Facts, touched = with(run.Facts, fact, value), true
+		}
+	}
 	for i := range run.Steps {
 		step, st := &run.Playbook.Steps[i], &run.Steps[i]
 		if step.until == nil || st.ended() || st.Event != nil || ev.at.Before(run.since(step)) || run.since(step).IsZero() {
@@ -176,6 +181,7 @@ func (r *Runner) measure(ctx context.Context, run *Run, step *Step, st *StepRun,
 	}
 	st.State, st.Op = StepTaken, r.opts.Op()
 	st.Attempts++
+	st.Last = now
 	if st.Tried.IsZero() {
 		st.Tried = now
 	}
@@ -208,7 +214,8 @@ func cmpNote(note, otherwise string) string {
 }
 
 func (r *Run) caseOf(step *Step, st *StepRun, now time.Time) *Case {
-	c := &Case{Tenant: r.Tenant, Run: r.ID, Subject: r.Subject, Cause: r.Cause, With: step.With, Facts: maps.Clone(r.Facts), Now: now, Begun: r.Begun}
+	c := &Case{Tenant: r.Tenant, Run: r.ID, Subject: r.Subject, Cause: r.Cause, With: step.With, Facts: maps.Clone(r.Facts), Now: now, Begun: r.Begun,
+		Last: st.Last, Approved: st.Approved}
 	if c.Facts == nil {
 		c.Facts = map[string]string{}
 	}

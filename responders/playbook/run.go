@@ -76,6 +76,7 @@ type StepRun struct {
 	Attempts int            `json:"attempts,omitempty"`
 	Begun    time.Time      `json:"begun,omitzero"` // when its turn came
 	Tried    time.Time      `json:"tried,omitzero"` // when it was first noted ahead
+	Last     time.Time      `json:"last,omitzero"`  // likewise, for its latest attempt
 	Due      time.Time      `json:"due,omitzero"`   // not before
 	Ended    time.Time      `json:"ended,omitzero"`
 	Op       string         `json:"op,omitempty"`       // correlation id of its latest attempt

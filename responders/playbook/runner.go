@@ -45,8 +45,11 @@ type Options struct {
 	Op       func() string                    // makes correlation ids
 	Now      func() time.Time                 //
 	Changed  func(ctx context.Context, r Run) // a run moved; from several goroutines
-	Workers  int                              // runs that move at once; 8 if zero
-	Logger   *slog.Logger                     // discards if nil
+	// Notes reads a fact about a run from an event, for instance that a mail went
+	// out; fact is "" where there is none. What is known already stays.
+	Notes   func(r Run, event map[string]any) (fact, value string)
+	Workers int          // runs that move at once; 8 if zero
+	Logger  *slog.Logger // discards if nil
 }
 
 // Runner moves the runs of one tenant. Step and Forget are called from one

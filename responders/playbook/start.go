@@ -196,7 +196,7 @@ func (r *Runner) answer(run *Run, answer Answer, hash, who string, now time.Time
 			run.Facts = with(run.Facts, "failed."+st.ID, "skipped by "+who)
 		} else {
 			st.State, st.Approved, st.Note = StepWaits, who, ""
-			st.Begun, st.Due = now, now // its time begins anew
+			st.Begun, st.Due, st.Tried, st.Last = now, now, time.Time{}, time.Time{} // it begins anew
 		}
 		run.State, run.Note = Running, ""
 		return nil
