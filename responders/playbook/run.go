@@ -43,7 +43,8 @@ type Cause struct {
 	Reason   string   `json:"reason,omitempty"`
 	Incident string   `json:"incident,omitempty"`
 	Alert    string   `json:"alert,omitempty"`
-	IPs      []string `json:"ips,omitempty"` // of the attack
+	IPs      []string `json:"ips,omitempty"`    // of the attack
+	Client   string   `json:"client,omitempty"` // an application that it went through
 	// Since is the first event of the attack on this subject; zero when not known.
 	Since time.Time `json:"since,omitzero"`
 }

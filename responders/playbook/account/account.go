@@ -73,6 +73,7 @@ const (
 	FactBlockedBy = "blocked_by"     // us, or somebody else
 	FactChanged   = "email_changed"  // that the e-mail was changed since the attack began
 	FactAdded     = "added_factors"  // ids of factors that came since the attack began
+	FactClient    = "client"         // an application that the user signed in to
 	FactReset     = "reset_sent"     // when
 	FactAttackers = "attack_ips"     // addresses of the incident
 	FactRemains   = "residual_until" // until when access tokens issued before may still be good

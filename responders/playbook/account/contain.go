@@ -56,6 +56,7 @@ func (e evidence) Take(ctx context.Context, c *playbook.Case, _ string) error {
 			c.Facts[FactChanged] = "yes"
 		}
 	}
+	c.Facts[FactClient] = e.client(ctx, c.Subject)
 	c.Facts[FactAttackers] = list(c.Cause.IPs...)
 	c.Facts[FactRemains] = c.Now.Add(lifetime).UTC().Format(time.RFC3339)
 	if found, err := e.api.Factors(ctx, c.Subject); err == nil { // without the scope containment goes on
@@ -69,6 +70,22 @@ func (e evidence) Take(ctx context.Context, c *playbook.Case, _ string) error {
 	}
 	c.Facts[FactEvidence] = c.Now.UTC().Format(time.RFC3339)
 	return nil
+}
+
+// client is an application that the user signed in to: the reset mail leads there.
+// "" where none can be seen.
+func (e evidence) client(ctx context.Context, user string) string {
+	if sessions, err := e.api.Sessions(ctx, user); err == nil {
+		for _, s := range sessions {
+			if len(s.Clients) > 0 {
+				return s.Clients[0]
+			}
+		}
+	}
+	if tokens, err := e.api.RefreshTokens(ctx, user); err == nil && len(tokens) > 0 {
+		return tokens[0].ClientID
+	}
+	return ""
 }
 
 func (evidence) Plan(_ context.Context, c *playbook.Case) (playbook.Plan, error) {

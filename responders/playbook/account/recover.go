@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ type reset struct{ api API }
 
 func (reset) Kind() playbook.Kind {
 	return playbook.Kind{Subject: playbook.OfUser, Doc: "sends the mail for a new password, to the address of before the attack", Lane: playbook.Recover, Irreversible: true,
-		Scopes: []string{"read:users", "read:email_provider"}, Settings: map[string]string{"client_id": "the application that the user is sent to afterwards; required"}}
+		Scopes: []string{"read:users", "read:email_provider"}, Settings: map[string]string{"client_id": "the application that the user is sent to afterwards; one that they were seen to use if absent"}}
 }
 
 // logged is how long the tenant's log may take to tell that a mail went out.
@@ -56,12 +57,16 @@ func (r reset) Take(ctx context.Context, c *playbook.Case, op string) error {
 	if why := r.cannot(ctx, c, u); why != "" {
 		return fmt.Errorf("%w: %s", playbook.ErrImpossible, why)
 	}
-	err = r.api.SendResetMail(ctx, auth0.ResetMail{Email: u.Email, Connection: c.Facts[FactDatabase], ClientID: c.With["client_id"]}, op)
+	err = r.api.SendResetMail(ctx, auth0.ResetMail{Email: u.Email, Connection: c.Facts[FactDatabase], ClientID: clientOf(c)}, op)
 	if err != nil {
 		return explained(err)
 	}
 	c.Facts[FactReset] = c.Now.UTC().Format(time.RFC3339)
 	return nil
+}
+
+func clientOf(c *playbook.Case) string {
+	return cmp.Or(c.With["client_id"], c.Facts[FactClient], c.Cause.Client)
 }
 
 // cannot says why no mail can be sent that is sure to reach the owner.
@@ -75,8 +80,8 @@ func (r reset) cannot(ctx context.Context, c *playbook.Case, u auth0.User) strin
 		return "the account's e-mail was changed during the case: a person must find out who owns it"
 	case c.Facts[FactChanged] == "yes":
 		return "the account's e-mail was changed since the attack began: a person must find out who owns it"
-	case c.With["client_id"] == "":
-		return "the step names no client_id, which the mail needs"
+	case clientOf(c) == "":
+		return "no application is known that the user signs in to: set client_id in the step"
 	}
 	_, enabled, err := r.api.MailProvider(ctx)
 	switch {
