@@ -14,6 +14,7 @@ import (
 // Checked counts what Check looked at.
 type Checked struct {
 	Rules, Policies, Configs int
+	Playbooks                int
 	Exceptions               int // of rule files that were given
 	Actions                  int // JavaScript files that were given
 	Warnings                 diag.Problems
@@ -48,7 +49,7 @@ func Check(file string, paths []string) (Checked, error) {
 		return found, other
 	}
 	if file != "" || len(paths) == 0 {
-		found.Rules, found.Policies = len(content.Rules.Rules), len(content.Policies)
+		found.Rules, found.Policies, found.Playbooks = len(content.Rules.Rules), len(content.Policies), len(content.Playbooks)
 		found.Warnings = append(found.Warnings, content.Warnings...)
 		problems = append(problems, found.prove(content.Rules, base.Tenants)...)
 	}
@@ -99,6 +100,11 @@ func Check(file string, paths []string) (Checked, error) {
 		return found, other
 	}
 	found.Policies += len(policies)
+	books, err := loadPlaybooks(sorted.playbooks)
+	if other := add(err); other != nil {
+		return found, other
+	}
+	found.Playbooks += len(books)
 	problems.Sort()
 	found.Warnings.Sort()
 	found.Warnings = slices.Compact(found.Warnings)
@@ -128,7 +134,7 @@ func collectOnce(paths []string) ([]detections.File, diag.Problems) {
 }
 
 // sortedFiles is files by what they hold.
-type sortedFiles struct{ configs, policies, rules []detections.File }
+type sortedFiles struct{ configs, policies, playbooks, rules []detections.File }
 
 // sortFiles tells files apart by the keys of their first document. The error
 // is a [diag.Problems] with those that are not YAML.
@@ -146,6 +152,8 @@ func sortFiles(files []detections.File) (sortedFiles, error) {
 		switch {
 		case has("tenants"):
 			out.configs = append(out.configs, f)
+		case has("subject") && has("steps"):
+			out.playbooks = append(out.playbooks, f)
 		case has("when", "do") && !has("where"):
 			out.policies = append(out.policies, f)
 		default:

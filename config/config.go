@@ -14,18 +14,19 @@ import (
 
 // Config is the daemon's file.
 type Config struct {
-	Store    Store         `yaml:"store"`
-	HTTP     *HTTP         `yaml:"http"`
-	Tenants  []Tenant      `yaml:"tenants,required"`
-	Rules    Rules         `yaml:"rules"`
-	Policies Content       `yaml:"policies"`
-	Slack    *Slack        `yaml:"slack"`
-	Notify   []*yaml.Node  `yaml:"notify"`
-	Digest   string        `yaml:"digest"` // when the log is told how things stand, in the five fields of cron; never if absent
-	Warnings diag.Problems `yaml:"-"`      // keys that this version reads and does not use
-	dir      string        // of the file: relative paths start here
-	src      *diag.Source
-	node     *yaml.Node
+	Store     Store         `yaml:"store"`
+	HTTP      *HTTP         `yaml:"http"`
+	Tenants   []Tenant      `yaml:"tenants,required"`
+	Rules     Rules         `yaml:"rules"`
+	Policies  Content       `yaml:"policies"`
+	Playbooks Content       `yaml:"playbooks"`
+	Slack     *Slack        `yaml:"slack"`
+	Notify    []*yaml.Node  `yaml:"notify"`
+	Digest    string        `yaml:"digest"` // when the log is told how things stand, in the five fields of cron; never if absent
+	Warnings  diag.Problems `yaml:"-"`      // keys that this version reads and does not use
+	dir       string        // of the file: relative paths start here
+	src       *diag.Source
+	node      *yaml.Node
 }
 
 // Store says where state is kept.
@@ -115,7 +116,7 @@ type Budget struct {
 	Day  int `yaml:"day"`
 }
 
-// Content is where rules or policies come from.
+// Content is where rules, policies or playbooks come from.
 type Content struct {
 	Catalog bool     `yaml:"catalog"` // the shipped ones; true if absent
 	Dirs    []string `yaml:"dirs"`
@@ -166,6 +167,6 @@ func defaults() *Config {
 	return &Config{
 		Store:    Store{Dir: "./data", Retention: defaultRetention},
 		Rules:    Rules{Catalog: true},
-		Policies: Content{Catalog: true},
+		Policies: Content{Catalog: true}, Playbooks: Content{Catalog: true},
 	}
 }

@@ -20,17 +20,19 @@ import (
 	"portcullis/responders/control/actions"
 	"portcullis/responders/control/all"
 	"portcullis/responders/control/networkacl"
+	"portcullis/responders/playbook"
 )
 
 // Loaded is everything that decides what is detected and what is done.
 type Loaded struct {
-	Rules    *detections.RuleSet
-	Warnings diag.Problems // exceptions that are over, or for no rule
-	Lists    detections.Lists
-	Policies []*responders.Policy
-	Levels   all.Levels          // of the controls over fields
-	Actions  []*actions.Template // the shipped ones
-	Sigma    []sigma.Document    // the Sigma documents among the rules, with what is disabled and why
+	Rules     *detections.RuleSet
+	Warnings  diag.Problems // exceptions that are over, or for no rule
+	Lists     detections.Lists
+	Policies  []*responders.Policy
+	Playbooks map[string]*playbook.Playbook
+	Levels    all.Levels          // of the controls over fields
+	Actions   []*actions.Template // the shipped ones
+	Sigma     []sigma.Document    // the Sigma documents among the rules, with what is disabled and why
 }
 
 // LoadContent reads the rules, lists and policies that c names, and checks the
@@ -89,6 +91,11 @@ func LoadContent(c *Config, extraRules ...string) (*Loaded, error) {
 	problems = append(problems, ps...)
 	out.Policies, err = responders.LoadPolicies(files, out.Checkers())
 	problems, err = merge(problems, err)
+	if err != nil {
+		return nil, err
+	}
+	out.Playbooks, ps, err = c.playbooks()
+	problems = append(problems, ps...)
 	if err != nil {
 		return nil, err
 	}

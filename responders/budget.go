@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"portcullis/responders/hold"
@@ -20,12 +21,14 @@ type Budget struct {
 const (
 	KindNetworkACLEntry = "network_acl_entry" // an entry of a network ACL
 	KindSettingChange   = "setting_change"    // a hold on a setting
+	KindBlockUser       = "block_user"        // a playbook that blocks a user
 )
 
 // DefaultBudgets hold where the configuration says nothing.
 var DefaultBudgets = map[string]Budget{
 	KindNetworkACLEntry: {Hour: 200, Day: 1000},
 	KindSettingChange:   {Hour: 30, Day: 200},
+	KindBlockUser:       {Hour: 20, Day: 100},
 }
 
 // networkACL is the control whose entries have a budget of their own.
@@ -46,12 +49,17 @@ const warnAt = 80
 type budgets struct {
 	limits map[string]Budget
 	store  Store
+	key    string             // where in the store
 	spent  map[string][]int64 // Unix seconds of each attempt of the last day, by kind and mode
 }
 
 func loadBudgets(ctx context.Context, limits map[string]Budget, store Store) (*budgets, error) {
-	b := &budgets{limits: limits, store: store, spent: map[string][]int64{}}
-	data, ok, err := store.Get(ctx, "spent")
+	return loadBudgetsAt(ctx, limits, store, "spent")
+}
+
+func loadBudgetsAt(ctx context.Context, limits map[string]Budget, store Store, key string) (*budgets, error) {
+	b := &budgets{limits: limits, store: store, key: key, spent: map[string][]int64{}}
+	data, ok, err := store.Get(ctx, key)
 	if err == nil && ok {
 		err = json.Unmarshal(data, &b.spent)
 	}
@@ -108,7 +116,7 @@ func (b *budgets) count(ctx context.Context, kind string, mode Mode, now time.Ti
 	b.spent[key] = append(spent, now.Unix())
 	data, err := json.Marshal(b.spent)
 	if err == nil {
-		err = b.store.Put(ctx, "spent", data)
+		err = b.store.Put(ctx, b.key, data)
 	}
 	if err != nil {
 		return fmt.Errorf("count against the budget of %s: %w", kind, err)
@@ -142,4 +150,26 @@ func budgetKey(kind string, mode Mode) string {
 		return kind
 	}
 	return kind + " " + string(mode)
+}
+
+// Purse bounds the attempts of one who is not the responder, durably and for itself.
+// It may be used from several goroutines.
+type Purse struct {
+	mu sync.Mutex
+	b  *budgets
+}
+
+// OpenPurse loads what was spent before. key is where it is kept in the store.
+func OpenPurse(ctx context.Context, limits map[string]Budget, store Store, key string) (*Purse, error) {
+	b, err := loadBudgetsAt(ctx, limits, store, key)
+	return &Purse{b: b}, err
+}
+
+// Spend counts an attempt in enforce mode. why says that there is no room for it:
+// then it is not counted, and may not be made without a person.
+func (p *Purse) Spend(ctx context.Context, kind string, now time.Time) (why string, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	why, _, err = p.b.take(ctx, kind, Enforce, now)
+	return why, err
 }

@@ -27,6 +27,7 @@ var pathOfChange = mustPath("details.request.path")
 
 // hear hands the responder the lines of the log that tell of writes to the tenant.
 func (l *life) hear(ctx context.Context, ev *logstream.Event) {
+	l.seePlaybooks(ev)
 	if ev.Type != "sapi" {
 		return
 	}

@@ -12,6 +12,7 @@ import (
 	"portcullis/detections"
 	"portcullis/responders"
 	"portcullis/responders/control/networkacl"
+	"portcullis/responders/playbook"
 )
 
 // life is one run of a tenant, from its recovery to its stop. When the store
@@ -19,6 +20,7 @@ import (
 type life struct {
 	t         *tenant
 	responder *responders.Responder
+	runner    *playbook.Runner
 	intake    *intake
 
 	// arrived is when what is evaluated arrived, as the journal has it, so that a
@@ -50,6 +52,9 @@ func (t *tenant) begin(ctx context.Context) (_ *life, err error) {
 		return nil, err
 	}
 	t.answers.Store(l.responder)
+	if l.runner, err = t.newRunner(ctx); err != nil {
+		return nil, err
+	}
 	l.responder.SetFeed(responders.Feed{Blind: true, Reason: "nothing was read yet"})
 	content := t.content.Load()
 	engine, err := detections.NewEngine(t.cfg.Load().Name, content.Rules, detections.Options{
@@ -139,7 +144,7 @@ func (l *life) run(ctx context.Context) error {
 	defer stopWriting()
 
 	var reading, evaluation, responses, findings errgroup.Group
-	fail := make(chan error, 4)
+	fail := make(chan error, 5)
 	watched := func(what string, run func() error) func() error {
 		return func() (err error) {
 			defer func() {
@@ -153,6 +158,7 @@ func (l *life) run(ctx context.Context) error {
 	}
 	findings.Go(watched("journal findings", func() error { return l.findings.run(writing) }))
 	responses.Go(watched("respond", func() error { return l.responder.Run(responding) }))
+	responses.Go(watched("run playbooks", func() error { return l.runPlaybooks(responding) }))
 	evaluation.Go(watched("evaluate", func() error { return l.intake.run(evaluating) }))
 	if l.t.poll != nil {
 		reading.Go(watched("poll", func() error { return l.t.poll.Run(sources, l.intake.patiently("poll")) }))

@@ -58,7 +58,7 @@ Exit codes: 0 done, 1 failed or problems found, 2 wrong usage.`,
 	})
 	root.AddCommand(
 		newDemo(std), newRun(std), newCheck(std), newTest(std), newRules(std), newReplay(std), newExplain(std), newWhyNot(std), newTune(std), newIncidents(std), newAlerts(std), newHolds(std), newApprovals(std),
-		newFreeze(std), newThaw(std), newUnwind(std), newActions(std), newSimulate(std), newTenantCommand(std), newVersion(std),
+		newFreeze(std), newThaw(std), newUnwind(std), newPlaybook(std), newActions(std), newSimulate(std), newTenantCommand(std), newVersion(std),
 	)
 	strictHelp(root)
 	strictCompletion(root)

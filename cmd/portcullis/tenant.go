@@ -31,6 +31,7 @@ type tenant struct {
 	api       *auth0.Client
 	instance  string
 	notifiers []responders.Notifier
+	rails     rails
 
 	cfg     atomic.Pointer[config.Tenant]
 	content atomic.Pointer[config.Loaded]
@@ -55,22 +56,13 @@ type tenant struct {
 func newTenant(ctx context.Context, d *daemon, cfg *config.Tenant, content *config.Loaded, instance string, notifiers []responders.Notifier) (*tenant, error) {
 	t := &tenant{name: cfg.Name, daemon: d, log: d.log.With("tenant", cfg.Name), instance: instance, notifiers: notifiers,
 		monitors: map[string]*logstream.FeedMonitor{}}
+	t.rails.t = t
 	t.cfg.Store(cfg)
 	t.content.Store(content)
 	t.lease = d.journal.Lease(cfg.Name, d.process, d.opts.lease)
 	t.people.healthy = networkacl.NewHealthy()
-	secret, err := d.cfg.ClientSecret(cfg)
-	if err != nil {
-		return nil, err
-	}
-	key, err := d.cfg.PrivateKey(cfg)
-	if err != nil {
-		return nil, err
-	}
-	t.api, err = auth0.New(auth0.Config{
-		Domain: cfg.Domain, CustomDomain: cfg.CustomDomain, BaseURL: cfg.BaseURL,
-		ClientID: cfg.ClientID, ClientSecret: secret.Reveal(), PrivateKeyPEM: key,
-	}, auth0.Options{ReadOnly: cfg.Mode == responders.Observe, Fence: t.lease.Held, Logger: d.log, Instance: instance})
+	var err error
+	t.api, err = openAPI(d.cfg, cfg, auth0.Options{ReadOnly: cfg.Mode == responders.Observe, Fence: t.lease.Held, Logger: d.log, Instance: instance})
 	if err != nil {
 		return nil, err
 	}
@@ -85,6 +77,22 @@ func newTenant(ctx context.Context, d *daemon, cfg *config.Tenant, content *conf
 		}
 	}
 	return t, nil
+}
+
+// openAPI makes the client of a tenant's API.
+func openAPI(c *config.Config, t *config.Tenant, opts auth0.Options) (*auth0.Client, error) {
+	secret, err := c.ClientSecret(t)
+	if err != nil {
+		return nil, err
+	}
+	key, err := c.PrivateKey(t)
+	if err != nil {
+		return nil, err
+	}
+	return auth0.New(auth0.Config{
+		Domain: t.Domain, CustomDomain: t.CustomDomain, BaseURL: t.BaseURL,
+		ClientID: t.ClientID, ClientSecret: secret.Reveal(), PrivateKeyPEM: key,
+	}, opts)
 }
 
 func (t *tenant) monitor(source string) *logstream.FeedMonitor {
@@ -211,6 +219,7 @@ func (t *tenant) newResponder(ctx context.Context, incidents responders.Store) (
 		},
 		Notifiers: t.notifiers, Limits: limitsOf(cfg), Now: t.daemon.opts.now, Every: t.daemon.opts.every, Logger: t.daemon.log,
 		Stop: t.daemon.frozenByFile, Switched: func(l responders.Level) {
+			t.rails.level.Store(&l)
 			t.api.SetReadOnly(t.cfg.Load().Mode == responders.Observe || l == responders.Frozen)
 		},
 	})
@@ -257,6 +266,7 @@ func (t *tenant) reload(cfg *config.Tenant, content *config.Loaded) error {
 				return err
 			}
 			in.life.responder.SetPolicies(settings, content.Policies)
+			in.life.runner.SetPlaybooks(content.Playbooks)
 			return nil
 		})
 		if err != nil {

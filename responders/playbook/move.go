@@ -124,7 +124,7 @@ func (r *Runner) moveStep(ctx context.Context, run *Run, i int, now time.Time) e
 				return r.settle(ctx, run, st, StepSkipped, "not needed here", now)
 			}
 		}
-		st.Begun, st.Due = now, now
+		st.Begun, st.Due, st.Waits = now, now, step.until != nil
 		if err := r.save(ctx, run); err != nil {
 			return err
 		}

@@ -81,6 +81,7 @@ type StepRun struct {
 	Due      time.Time      `json:"due,omitzero"`   // not before
 	Ended    time.Time      `json:"ended,omitzero"`
 	Op       string         `json:"op,omitempty"`       // correlation id of its latest attempt
+	Waits    bool           `json:"waits,omitempty"`    // for an event
 	Approved string         `json:"approved,omitempty"` // by whom
 	Event    map[string]any `json:"event,omitempty"`    // what ended a wait
 }
@@ -110,4 +111,41 @@ func RunID(tenant, playbook, subject string, begun time.Time) string {
 func (r *Run) Hash() string {
 	sum := sha256.Sum256([]byte(r.ID + "\x00" + r.Source))
 	return hex.EncodeToString(sum[:6])
+}
+
+// Current is the step whose turn it is; nil when all have ended.
+func (r *Run) Current() *StepRun {
+	if i := r.current(); i < len(r.Steps) {
+		return &r.Steps[i]
+	}
+	return nil
+}
+
+// Rests reports whether the run does not go on by itself soon: it is over, asks a
+// person, waits for an event, or pauses for longer than given.
+func (r *Run) Rests(now time.Time, pause time.Duration) bool {
+	if r.State != Running {
+		return true
+	}
+	st := r.Current()
+	if st == nil {
+		return false
+	}
+	if st.Begun.IsZero() {
+		return false // its pause is part of going on
+	}
+	return st.Waits || st.Due.Sub(now) > pause
+}
+
+// Trouble names the steps that could not be done, with why.
+func (r *Run) Trouble() []string {
+	var out []string
+	for i := range r.Steps {
+		if why, failed := r.Facts["failed."+r.Steps[i].ID]; failed {
+			out = append(out, r.Steps[i].ID+": "+why)
+		} else if r.Steps[i].State == StepFailed {
+			out = append(out, r.Steps[i].ID+": "+r.Steps[i].Note)
+		}
+	}
+	return out
 }

@@ -153,8 +153,13 @@ func (r *Runner) Runs() []Run {
 	for _, run := range r.view {
 		out = append(out, run)
 	}
-	slices.SortFunc(out, func(a, b Run) int { return cmp.Or(a.Begun.Compare(b.Begun), cmp.Compare(a.ID, b.ID)) })
+	SortRuns(out)
 	return out
+}
+
+// SortRuns sorts runs by when they began.
+func SortRuns(runs []Run) {
+	slices.SortFunc(runs, func(a, b Run) int { return cmp.Or(a.Begun.Compare(b.Begun), cmp.Compare(a.ID, b.ID)) })
 }
 
 func (r *Run) copy() Run {
@@ -164,21 +169,28 @@ func (r *Run) copy() Run {
 	return out
 }
 
+// Waits reports whether any run may yet have a use for an event.
+func (r *Runner) Waits() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, run := range r.view {
+		if !run.State.Over() && run.waits() {
+			return true
+		}
+	}
+	return false
+}
+
 // See offers an event of the tenant's log; waits end by it. Event fields have
 // Auth0's names.
 func (r *Runner) See(at time.Time, fields map[string]any) {
+	if !r.Waits() {
+		return
+	}
 	r.mu.Lock()
-	waiting := false
-	for _, run := range r.view {
-		waiting = waiting || !run.State.Over() && run.waits()
-	}
-	if waiting {
-		r.events = append(r.events, event{at, fields})
-	}
+	r.events = append(r.events, event{at, fields})
 	r.mu.Unlock()
-	if waiting {
-		r.wakeUp()
-	}
+	r.wakeUp()
 }
 
 // waits reports whether an event may yet end a step.
