@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -42,8 +44,8 @@ Exit codes: 0 no problem, 1 problems, 2 wrong usage.`,
 			if err != nil && !errors.As(err, &problems) {
 				return err
 			}
-			if len(problems) == 0 && found.Rules+found.Policies+found.Configs+found.Exceptions+found.Actions == 0 && len(paths) > 0 {
-				return hint(nothingIn("rule, policy, configuration or Action", paths), "in a folder, files that end in .yaml, .yml or .js are read")
+			if len(problems) == 0 && found.Rules+found.Policies+found.Configs+found.Exceptions+found.Actions+found.Playbooks == 0 && len(paths) > 0 {
+				return hint(nothingIn("rule, policy, playbook, configuration or Action", paths), "in a folder, files that end in .yaml, .yml or .js are read")
 			}
 			for _, w := range found.Warnings {
 				if output == "json" {
@@ -70,12 +72,7 @@ Exit codes: 0 no problem, 1 problems, 2 wrong usage.`,
 				if n := len(found.Warnings); n > 0 {
 					count += ", " + plural(n, "warning")
 				}
-				what := fmt.Sprintf("%s, %s and %s", plural(found.Rules, "rule"), plural(found.Policies, "policy"), plural(found.Configs, "configuration"))
-				if found.Actions > 0 {
-					what = fmt.Sprintf("%s, %s, %s and %s", plural(found.Rules, "rule"), plural(found.Policies, "policy"), plural(found.Configs, "configuration"),
-						plural(found.Actions, "Action"))
-				}
-				if _, err := fmt.Fprintf(std.out, "%s checked: %s\n", what, count); err != nil {
+				if _, err := fmt.Fprintf(std.out, "%s checked: %s\n", looked(found), count); err != nil {
 					return err
 				}
 			}
@@ -104,4 +101,17 @@ type problem struct {
 
 func problemJSON(p diag.Problem, kind string) problem {
 	return problem{Kind: kind, File: p.File, Line: p.Line, Col: p.Col, Key: p.Key, Msg: p.Msg, Hint: p.Hint}
+}
+
+// looked says what was checked: rules, policies and configurations in any case,
+// the rest where there was any.
+func looked(found config.Checked) string {
+	parts := []string{plural(found.Rules, "rule"), plural(found.Policies, "policy"), plural(found.Configs, "configuration")}
+	for word, n := range map[string]int{"playbook": found.Playbooks, "Action": found.Actions} {
+		if n > 0 {
+			parts = append(parts, plural(n, word))
+		}
+	}
+	slices.Sort(parts[3:])
+	return strings.Join(parts[:len(parts)-1], ", ") + " and " + parts[len(parts)-1]
 }
