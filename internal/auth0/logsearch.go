@@ -3,6 +3,7 @@ package auth0
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -31,18 +32,23 @@ func (c *Client) UserEvents(ctx context.Context, userID string, types []string, 
 	for _, typ := range types { // terms of a search are joined by AND
 		q := fmt.Sprintf(`user_id:"%s" AND type:"%s" AND date:[%s TO *]`, userID, typ, since.UTC().Format("2006-01-02T15:04:05.000Z"))
 		body, err := c.do(ctx, call, func(ctx context.Context) error {
-			_, err := c.api.Logs.List(ctx, &management.ListLogsRequestParameters{PerPage: management.Int(userPage), Sort: management.String("date:-1")},
+			_, err := c.api.Logs.List(ctx, &management.ListLogsRequestParameters{PerPage: management.Int(userPage), Sort: management.String("date:-1"), IncludeTotals: management.Bool(true)},
 				option.WithQueryParameters(url.Values{"q": {q}}))
 			return err
 		})
 		if err != nil {
 			return nil, err
 		}
-		found, err := decodeList[json.RawMessage](c, call, body)
-		if err != nil {
-			return nil, err
+		var found struct {
+			Logs *[]json.RawMessage `json:"logs"`
 		}
-		out = append(out, found...)
+		if err := decodeObject(body, &found); err != nil {
+			return nil, c.unreadable(call, err)
+		}
+		if found.Logs == nil {
+			return nil, c.unreadable(call, errors.New("it has no logs"))
+		}
+		out = append(out, *found.Logs...)
 	}
 	return out, nil
 }

@@ -196,7 +196,9 @@ func (r *Runner) measure(ctx context.Context, run *Run, step *Step, st *StepRun,
 	if err != nil {
 		return r.trouble(ctx, run, step, st, err, now)
 	}
-	verdict, err = m.Happened(ctx, run.caseOf(step, st, r.opts.Now()), st.Tried)
+	c = run.caseOf(step, st, r.opts.Now())
+	verdict, err = m.Happened(ctx, c, st.Tried)
+	run.Facts = c.Facts
 	switch {
 	case err != nil:
 		return r.trouble(ctx, run, step, st, err, now)

@@ -138,7 +138,7 @@ func (r *Run) Rests(now time.Time, pause time.Duration) bool {
 }
 
 // Trouble names the steps that could not be done, with why.
-func (r *Run) Trouble() []string {
+func (r Run) Trouble() []string {
 	var out []string
 	for i := range r.Steps {
 		if why, failed := r.Facts["failed."+r.Steps[i].ID]; failed {

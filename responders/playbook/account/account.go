@@ -71,7 +71,6 @@ const (
 	FactDatabase  = "database"       // the connection with the password; "" without one
 	FactConnects  = "connections"    // of all identities
 	FactBlockedBy = "blocked_by"     // us, or somebody else
-	FactChanged   = "email_changed"  // that the e-mail was changed since the attack began
 	FactAdded     = "added_factors"  // ids of factors that came since the attack began
 	FactClient    = "client"         // an application that the user signed in to
 	FactReset     = "reset_sent"     // when

@@ -14,7 +14,7 @@ type evidence struct{ api API }
 
 func (evidence) Kind() playbook.Kind {
 	return playbook.Kind{Subject: playbook.OfUser, Doc: "keeps the account's e-mail, connections and factors as they are", Lane: playbook.Verify,
-		Scopes:   []string{"read:users", "read:authentication_methods", "read:logs"},
+		Scopes:   []string{"read:users", "read:authentication_methods"},
 		Settings: map[string]string{"token_lifetime": "the longest lifetime of an access token of the tenant's APIs; 24h if absent, Auth0's default"}}
 }
 
@@ -47,15 +47,6 @@ func (e evidence) Take(ctx context.Context, c *playbook.Case, _ string) error {
 		}
 	}
 	c.Facts[FactConnects] = list(all...)
-	if !c.Cause.Since.IsZero() {
-		found, err := e.api.UserEvents(ctx, c.Subject, []string{"sce"}, c.Cause.Since)
-		switch {
-		case err != nil:
-			c.Facts[FactChanged] = "not known: " + err.Error()
-		case len(found) > 0:
-			c.Facts[FactChanged] = "yes"
-		}
-	}
 	c.Facts[FactClient] = e.client(ctx, c.Subject)
 	c.Facts[FactAttackers] = list(c.Cause.IPs...)
 	c.Facts[FactRemains] = c.Now.Add(lifetime).UTC().Format(time.RFC3339)

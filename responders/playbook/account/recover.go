@@ -21,8 +21,12 @@ type reset struct{ api API }
 
 func (reset) Kind() playbook.Kind {
 	return playbook.Kind{Subject: playbook.OfUser, Doc: "sends the mail for a new password, to the address of before the attack", Lane: playbook.Recover, Irreversible: true,
-		Scopes: []string{"read:users", "read:email_provider"}, Settings: map[string]string{"client_id": "the application that the user is sent to afterwards; one that they were seen to use if absent"}}
+		Scopes: []string{"read:users", "read:email_provider", "read:logs"}, Settings: map[string]string{"client_id": "the application that the user is sent to afterwards; one that they were seen to use if absent"}}
 }
+
+// changedWithin is how long before a case whose beginning is not known a change of
+// the e-mail counts as the attacker's.
+const changedWithin = 7 * 24 * time.Hour
 
 // logged is how long the tenant's log may take to tell that a mail went out.
 const logged = 90 * time.Second
@@ -78,10 +82,18 @@ func (r reset) cannot(ctx context.Context, c *playbook.Case, u auth0.User) strin
 		return "the account has no e-mail address"
 	case c.Facts[FactEmail] != "" && !strings.EqualFold(u.Email, c.Facts[FactEmail]):
 		return "the account's e-mail was changed during the case: a person must find out who owns it"
-	case c.Facts[FactChanged] == "yes":
-		return "the account's e-mail was changed since the attack began: a person must find out who owns it"
 	case clientOf(c) == "":
 		return "no application is known that the user signs in to: set client_id in the step"
+	}
+	since := c.Cause.Since
+	if since.IsZero() {
+		since = c.Begun.Add(-changedWithin)
+	}
+	switch changed, err := r.api.UserEvents(ctx, c.Subject, []string{"sce"}, since); {
+	case err != nil:
+		return "it cannot be told whether the account's e-mail was changed in the attack: " + err.Error()
+	case len(changed) > 0:
+		return "the account's e-mail was changed since the attack began: a person must find out who owns it"
 	}
 	_, enabled, err := r.api.MailProvider(ctx)
 	switch {
