@@ -28,7 +28,8 @@ const tenantPast = 10 * time.Minute
 // cmdTenant starts a simulated tenant whose last ten minutes hold calm traffic
 // and, when asked for, an attack. Its clock then stands still. Each request is a
 // line of requests.log. It sets TENANT_URL, TENANT_LOCALHOST (the same by name),
-// TENANT_DOMAIN, TENANT_CLIENT and TENANT_SECRET, which is in the file secret too.
+// TENANT_DOMAIN, TENANT_CLIENT and TENANT_SECRET, which is in the file secret too;
+// TENANT_USER and TENANT_OTHER are two of its users.
 func cmdTenant(ts *testscript.TestScript, neg bool, args []string) {
 	s := stateOf(ts)
 	if neg || s.tenant != nil {
@@ -62,6 +63,9 @@ func cmdTenant(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("TENANT_LOCALHOST", strings.Replace(srv.URL, "127.0.0.1", "localhost", 1))
 	ts.Setenv("TENANT_DOMAIN", sim.Domain())
 	ts.Setenv("TENANT_CLIENT", tenantsim.DefaultClientID)
+	users := sim.Users(2)
+	ts.Setenv("TENANT_USER", users[0])
+	ts.Setenv("TENANT_OTHER", users[1])
 	ts.Setenv("TENANT_SECRET", tenantsim.DefaultClientSecret)
 	ts.Check(os.WriteFile(ts.MkAbs("secret"), []byte(tenantsim.DefaultClientSecret+"\n"), 0o600))
 }
