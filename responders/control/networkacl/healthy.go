@@ -1,9 +1,6 @@
 package networkacl
 
 import (
-	"bytes"
-	"encoding/gob"
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -54,6 +51,8 @@ type day struct {
 	Counts map[uint64]uint32
 	Total  int // logins
 	Lost   int // those that found no room
+
+	written []byte // as it was last written; nil after a change
 }
 
 // Login is a login that succeeded, as far as the event tells.
@@ -133,7 +132,7 @@ func (h *Healthy) Saw(l Login, arrived time.Time) {
 		}
 		s.Days[n] = d
 	}
-	d.Total++
+	d.Total, d.written = d.Total+1, nil
 	lost := false
 	for _, k := range l.keys() {
 		if l.Marked && !slices.Contains(untold[:], k) {
@@ -245,28 +244,4 @@ func (h *Healthy) clean(network netip.Prefix, members []string) (known, clean bo
 		}
 	}
 	return h.state.enough(), most <= theirs
-}
-
-// MarshalBinary writes what is remembered.
-func (h *Healthy) MarshalBinary() ([]byte, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	var b bytes.Buffer
-	if err := gob.NewEncoder(&b).Encode(&h.state); err != nil {
-		return nil, fmt.Errorf("write the memory of healthy logins: %w", err)
-	}
-	return b.Bytes(), nil
-}
-
-// UnmarshalBinary puts back what was written. After an error nothing is known.
-func (h *Healthy) UnmarshalBinary(data []byte) error {
-	var s healthyState
-	err := gob.NewDecoder(bytes.NewReader(data)).Decode(&s)
-	if err != nil {
-		s, err = healthyState{}, fmt.Errorf("read the memory of healthy logins: %w", err)
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.state = s
-	return err
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"portcullis/internal/tenantsim"
+	"portcullis/responders/control"
 	"portcullis/responders/hold"
 )
 
@@ -104,9 +105,45 @@ func TestMemoryOutlivesARestart(t *testing.T) {
 	require.NoError(t, err)
 	again := NewHealthy()
 	require.NoError(t, again.UnmarshalBinary(data))
+	for _, d := range h.state.Days {
+		d.written = nil
+	}
 	require.Equal(t, h.state, again.state)
-	require.Error(t, again.UnmarshalBinary(data[:10]))
-	require.Equal(t, healthyState{}, again.state, "half of it would be worse than none")
+	h.Saw(login("198.51.100.200"), start)
+	data, err = h.MarshalBinary()
+	require.NoError(t, err)
+	require.NoError(t, again.UnmarshalBinary(data))
+	sure, _ := again.state.seen(control.KindIP, "198.51.100.200")
+	require.Equal(t, 1, sure, "a day that changed is written anew")
+	for n := range 200 {
+		require.Error(t, again.UnmarshalBinary(data[:n*len(data)/200]))
+		require.Equal(t, healthyState{}, again.state, "half of it would be worse than none")
+	}
+	require.Error(t, again.UnmarshalBinary(append(data, 0)))
+
+	empty, err := NewHealthy().MarshalBinary()
+	require.NoError(t, err)
+	require.NoError(t, again.UnmarshalBinary(empty))
+	require.Equal(t, healthyState{}, again.state)
+}
+
+func FuzzMemoryIsReadOrRefused(f *testing.F) {
+	h := NewHealthy()
+	h.Saw(login("198.51.100.200"), start)
+	h.SawOwn(netip.MustParseAddr("2001:db8::1"), start)
+	data, err := h.MarshalBinary()
+	require.NoError(f, err)
+	f.Add(data)
+	f.Add([]byte{healthyFormat, 0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		again := NewHealthy()
+		if again.UnmarshalBinary(data) == nil {
+			_, err := again.MarshalBinary()
+			require.NoError(t, err)
+			again.Saw(login("198.51.100.1"), start)
+			again.clean(netip.MustParsePrefix("198.51.100.0/28"), nil)
+		}
+	})
 }
 
 func TestDoubtAsksAPersonWhereHealthyLoginsWouldBeHit(t *testing.T) {
