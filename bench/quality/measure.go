@@ -70,8 +70,9 @@ type attack struct {
 	harms     []harm
 
 	is      labelled.Attack
-	watcher *watcher // until it is judged
-	own     []event  // likewise
+	own     []event // until it is judged
+	alerts  []*told // likewise
+	actions map[string][]string
 }
 
 // measure runs everything. The rules' state after learning is kept once and serves
@@ -211,9 +212,7 @@ func (r *result) measureAttacks(ctx context.Context, content *config.Loaded, wor
 		usual[t.key()] = true
 	}
 	for n := range r.attacks {
-		if err := r.attacks[n].judge(ctx, usual); err != nil {
-			return err
-		}
+		r.attacks[n].judge(usual)
 	}
 	fmt.Fprintf(msgs, "%d attacks\n", len(r.attacks))
 	return nil
@@ -242,27 +241,33 @@ func (a *attack) run(ctx context.Context, content *config.Loaded, world *labelle
 		return err
 	}
 	a.own = own
-	if a.watcher, err = newWatcher(content, snapshot); err != nil {
+	w, err := newWatcher(content, snapshot)
+	if err != nil {
 		return err
 	}
 	events := merge(rest, own)
 	over := own[len(own)-1].At.Add(settle)
 	n, _ := slices.BinarySearchFunc(events, over, func(e event, t time.Time) int { return e.At.Compare(t) })
-	for len(events) > 0 && ctx.Err() == nil && (n > 0 || !a.told()) {
+	for len(events) > 0 && ctx.Err() == nil && (n > 0 || !a.told(w)) {
 		if n == 0 {
 			n = min(len(events), 5000)
 		}
-		a.watcher.feed(events[:n])
+		w.feed(events[:n])
 		events, n = events[n:], 0
 	}
-	a.watcher.engine = nil // its memory serves the next
+	would, err := w.responses(ctx)
+	if err != nil {
+		return err
+	}
+	a.alerts, a.actions = w.inOrder(), actsOf(would)
+	a.harms = harmsOf(a.name+", "+a.intensity.String(), would)
 	return ctx.Err()
 }
 
 // told reports whether an alert tells of the attack, as far as can be said before
 // it is known what is usual: it names an event of it.
-func (a *attack) told() bool {
-	for _, t := range a.watcher.alerts {
+func (a *attack) told(w *watcher) bool {
+	for _, t := range w.alerts {
 		if t.Severity == detections.Info {
 			continue
 		}
@@ -276,28 +281,20 @@ func (a *attack) told() bool {
 }
 
 // judge sorts out what was found because of the attack, and what it cost.
-func (a *attack) judge(ctx context.Context, usual map[string]bool) error {
-	for _, t := range a.watcher.inOrder() {
-		if !usual[t.key()] && t.Severity != detections.Info {
-			a.found = append(a.found, t)
+func (a *attack) judge(usual map[string]bool) {
+	for _, t := range a.alerts {
+		if usual[t.key()] || t.Severity == detections.Info {
+			continue
 		}
-	}
-	a.count()
-	would, err := a.watcher.responses(ctx)
-	if err != nil {
-		return err
-	}
-	a.harms = harmsOf(a.name+", "+a.intensity.String(), would)
-	acts := actsOf(would)
-	for _, t := range a.found {
-		for _, what := range acts[t.Rule] {
+		a.found = append(a.found, t)
+		for _, what := range a.actions[t.Rule] {
 			if !slices.Contains(a.acts, what) {
 				a.acts = append(a.acts, what)
 			}
 		}
 	}
-	a.watcher, a.own = nil, nil
-	return nil
+	a.count()
+	a.own, a.alerts, a.actions = nil, nil, nil
 }
 
 // count counts what the attack cost before people heard of it.
