@@ -164,3 +164,22 @@ func TestASummaryThatIsNoneIsSaid(t *testing.T) {
 	_, err := ReadSummary([]byte(`{"details":{"stats":"many"}}`))
 	require.ErrorContains(t, err, "read acls_summary")
 }
+
+func TestALadderCountsFirstAndDeniesWhenTheAttackGoesOn(t *testing.T) {
+	b := newBench(t, tenantsim.Options{})
+	h := b.hold("198.51.100.7", 3*time.Hour)
+	h.Level = LevelLog
+	b.run()
+	b.names(counted, h)
+	h.Level = LevelBlock
+	b.run()
+	b.names(counted)
+	b.denies("198.51.100.7")
+	b.quiet()
+	h.Level = LevelLog // a step down
+	b.run()
+	b.names(counted, h)
+	b.denies()
+	b.quiet()
+	b.end()
+}
