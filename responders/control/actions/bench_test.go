@@ -262,14 +262,29 @@ func (b *bench) foreign(names ...string) {
 	b.flow(append(b.Flow("post-login"), names...)...)
 }
 
-// flow is a human who makes the flow after logins what it is to be.
+// flow is a human who makes the flow after logins what it is to be, and keeps the bindings that there are.
 func (b *bench) flow(names ...string) {
 	b.t.Helper()
-	list := []any{}
+	now, err := b.client.Flow(b.t.Context(), "post-login")
+	require.NoError(b.t, err)
+	refs := []any{}
 	for _, name := range names {
-		list = append(list, map[string]any{"ref": map[string]any{"type": "action_name", "value": name}, "display_name": name})
+		ref := map[string]any{"type": "action_name", "value": name}
+		for _, x := range now.Bindings {
+			if x.ActionName == name {
+				ref = map[string]any{"type": "binding_id", "value": x.ID}
+			}
+		}
+		refs = append(refs, map[string]any{"ref": ref, "display_name": name})
 	}
-	require.NoError(b.t, b.HumanRequest("PATCH", "/actions/triggers/post-login/bindings", map[string]any{"bindings": list}))
+	require.NoError(b.t, b.HumanRequest("PATCH", "/actions/triggers/post-login/bindings", map[string]any{"bindings": refs}))
+}
+
+// newFlow is one who binds everything anew.
+func (b *bench) newFlow(names ...string) {
+	b.t.Helper()
+	b.flow()
+	b.flow(names...)
 }
 
 func (b *bench) is(names ...string) {

@@ -20,8 +20,9 @@ const Name = "actions"
 // held as [control.Fields] holds fields: what a human chose is what comes back.
 type Control struct {
 	*control.Fields
-	api   API
-	wants []*Want
+	setting *setting
+	api     API
+	wants   []*Want
 }
 
 // New makes the control over the templates that a tenant may have.
@@ -31,8 +32,9 @@ func New(api API, wants []*Want, store control.Store, op control.Operation) *Con
 		spec[w.ID] = control.Field{Order: order}
 		levels[w.ID] = map[string]hold.Value{w.ID: bound}
 	}
-	fields := &control.Fields{Name: Name, Spec: spec, Levels: &control.Levels{Cells: levels}, Setting: &setting{api: api, wants: wants}, Store: store, Op: op}
-	return &Control{Fields: fields, api: api, wants: wants}
+	flows := &setting{api: api, wants: wants, ledger: &ledger{store: store}}
+	fields := &control.Fields{Name: Name, Spec: spec, Levels: &control.Levels{Cells: levels}, Setting: flows, Store: store, Op: op}
+	return &Control{Fields: fields, setting: flows, api: api, wants: wants}
 }
 
 // Checker checks holds against templates, without a tenant.
@@ -78,10 +80,31 @@ func (c *Control) ids() []string {
 // prepared fails, with what to do about it. The error wraps [control.ErrStore] if
 // the store failed; after any error the next call starts from a fresh look.
 func (c *Control) Reconcile(ctx context.Context, holds []*hold.Hold, now time.Time) (control.Report, error) {
+	if err := c.setting.ledger.load(ctx); err != nil {
+		return control.Report{}, err
+	}
 	if err := c.refuseUnprepared(ctx, holds, now); err != nil {
 		return control.Report{}, err
 	}
-	return c.Fields.Reconcile(ctx, holds, now)
+	rep, err := c.Fields.Reconcile(ctx, holds, now)
+	if err != nil || rep.Again {
+		return rep, err
+	}
+	if err := c.setting.putBack(ctx, c.Op, &rep); err != nil {
+		return rep, err
+	}
+	return rep, c.setting.ledger.prune(ctx, now)
+}
+
+// Hear learns from a line of the log who chose what, as [control.Fields.Hear] does,
+// and which change of others' Actions a write of ours undid.
+func (c *Control) Hear(ctx context.Context, ln control.Line, now time.Time) (notes []string, concerned bool, err error) {
+	if trigger, after, ok := c.setting.flowTold(ln); ok {
+		if err := c.setting.ledger.hear(ctx, trigger, othersOf(after, c.wants), ln); err != nil {
+			return nil, true, err
+		}
+	}
+	return c.Fields.Hear(ctx, ln, now)
 }
 
 // refuseUnprepared fails the holds that were never in force and whose Action is

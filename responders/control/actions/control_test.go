@@ -329,7 +329,7 @@ func TestACrashAnywhereEndsTheSame(t *testing.T) {
 
 func TestALossOfPowerAtAnyWriteOfTheStoreEndsTheSame(t *testing.T) {
 	for _, phase := range []string{"binding", "unbinding"} {
-		for left := range 3 {
+		for left := range 6 {
 			t.Run(fmt.Sprintf("%s, after %d writes", phase, left), func(t *testing.T) {
 				b := newBench(t, tenantsim.Options{})
 				b.foreign("enrich")

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"portcullis/internal/auth0"
 	"portcullis/responders/control"
@@ -33,10 +34,11 @@ var order = hold.Ordinal{unbound, bound}
 // setting shows the flows of a tenant as one object with a field for each template.
 // It is used by one goroutine.
 type setting struct {
-	api   API
-	wants []*Want
-	wrote map[string]map[string]hold.Value // what our latest writes changed, by correlation id
-	ops   []string                         // their ids, oldest first
+	api    API
+	wants  []*Want
+	ledger *ledger
+	wrote  map[string]map[string]hold.Value // what our latest writes changed, by correlation id
+	ops    []string                         // their ids, oldest first
 }
 
 // rememberedOps is how many of our writes are told apart in the log.
@@ -58,6 +60,7 @@ func (s *setting) Read(ctx context.Context, _ string) (control.State, error) {
 		if state.At.IsZero() {
 			state.At = flow.At // the first: what is read later is no older
 		}
+		s.ledger.over(trigger, flow.At)
 		s.describe(fields, trigger, linksOf(flow, s.wants))
 	}
 	doc, err := json.Marshal(control.Object(fields))
@@ -83,23 +86,12 @@ func (s *setting) describe(fields map[string]hold.Value, trigger string, flow []
 // their own Actions has chosen nothing about ours. That one of ours is missing they
 // did choose.
 func (s *setting) Told(ln control.Line) (string, json.RawMessage, bool) {
-	trigger := ""
-	for _, t := range triggersOf(s.wants) {
-		if control.SamePath(ln.Path, auth0.BindingsPath(t)) {
-			trigger = t
-		}
-	}
-	if trigger == "" || !strings.EqualFold(ln.Method, http.MethodPatch) {
-		return "", nil, false
-	}
-	var after struct {
-		Bindings *[]auth0.Binding `json:"bindings"`
-	}
-	if json.Unmarshal(ln.Response, &after) != nil || after.Bindings == nil {
+	trigger, after, ok := s.flowTold(ln)
+	if !ok {
 		return "", nil, false
 	}
 	fields := map[string]hold.Value{}
-	s.describe(fields, trigger, linksOf(auth0.Flow{Bindings: *after.Bindings}, s.wants))
+	s.describe(fields, trigger, linksOf(auth0.Flow{Bindings: after}, s.wants))
 	ours, known := s.wrote[ln.Op]
 	maps.DeleteFunc(fields, func(id string, v hold.Value) bool {
 		if ln.Whose == hold.Theirs {
@@ -110,6 +102,25 @@ func (s *setting) Told(ln control.Line) (string, json.RawMessage, bool) {
 	})
 	chosen, err := json.Marshal(control.Object(fields))
 	return "", chosen, err == nil
+}
+
+// flowTold reads the flow that a line of the log tells of, as it is after it.
+func (s *setting) flowTold(ln control.Line) (trigger string, after []auth0.Binding, ok bool) {
+	for _, t := range triggersOf(s.wants) {
+		if control.SamePath(ln.Path, auth0.BindingsPath(t)) {
+			trigger = t
+		}
+	}
+	if trigger == "" || !strings.EqualFold(ln.Method, http.MethodPatch) {
+		return "", nil, false
+	}
+	var body struct {
+		Bindings *[]auth0.Binding `json:"bindings"`
+	}
+	if json.Unmarshal(ln.Response, &body) != nil || body.Bindings == nil {
+		return "", nil, false
+	}
+	return trigger, *body.Bindings, true
 }
 
 // remember notes what a write changes, so that its line in the log can be read.
@@ -128,6 +139,8 @@ func (s *setting) remember(op string, fields map[string]hold.Value) {
 type change struct {
 	trigger string
 	refs    []auth0.BindingRef
+	read    time.Time // when the flow was read that it is made of
+	others  []theirs  // what it carries along
 }
 
 // Write binds and unbinds templates. Each flow is read again just before, and
@@ -146,10 +159,19 @@ func (s *setting) Write(ctx context.Context, _ string, _ control.State, fields m
 			changes = append(changes, c)
 		}
 	}
+	for _, c := range changes {
+		s.ledger.flows[c.trigger] = &carried{From: c.read, Others: c.others}
+	}
+	if err := s.ledger.save(ctx); err != nil {
+		return err
+	}
 	for i, c := range changes {
 		err := s.api.SetBindings(ctx, c.trigger, c.refs, op)
 		if err != nil && i > 0 {
 			return fmt.Errorf("the flow of %s was written, that of %s not: %s", changes[0].trigger, c.trigger, err)
+		}
+		if errors.Is(err, auth0.ErrNotFound) {
+			return fmt.Errorf("%w: the flow of %s changed in this moment: %w", control.ErrNotApplied, c.trigger, err)
 		}
 		if err != nil {
 			return control.Explain(err)
@@ -185,7 +207,7 @@ func (s *setting) rebuild(ctx context.Context, trigger string, fields map[string
 	if err != nil {
 		return c, false, err
 	}
-	c.trigger = trigger
+	c.trigger, c.read, c.others = trigger, flow.At, othersOf(flow.Bindings, s.wants)
 	for _, l := range after {
 		ref := auth0.BindingRef{DisplayName: l.display}
 		if i := slices.IndexFunc(before, func(b link) bool { return b == l }); i >= 0 {
