@@ -21,6 +21,7 @@ var attackKinds = map[string]tenantsim.AttackKind{
 	"stuffing":   tenantsim.CredentialStuffing,
 	"sms":        tenantsim.SMSBombing,
 	"suspicious": tenantsim.SuspiciousSuccess,
+	"takeover":   tenantsim.AccountTakeover,
 }
 
 func newSimulate(std stdio) *cobra.Command {
@@ -48,22 +49,23 @@ Exit codes: 0 clean stop, 1 cannot listen, 2 wrong usage.`,
 			for _, name := range attacks {
 				kind, ok := attackKinds[name]
 				if !ok {
-					return usage("--attack %s is unknown: one of stuffing, sms, suspicious", name)
+					return usage("--attack %s is unknown: one of stuffing, sms, suspicious, takeover", name)
 				}
-				sim.Attack(tenantsim.Attack{Kind: kind, Start: sim.Now().Add(after), Duration: lasting})
+				sim.Attack(tenantsim.Attack{Kind: kind, Start: sim.Now().Add(after), Duration: lasting,
+					Moves: []tenantsim.Move{tenantsim.EnrolPhone, tenantsim.MoveEmail}}) // of a takeover alone
 			}
 			return simulate(cmd.Context(), std, listen, sim)
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:9000", "`address` to serve on, this machine's only")
-	cmd.Flags().StringArrayVar(&attacks, "attack", nil, "run an attack: stuffing, sms or suspicious; may be repeated")
+	cmd.Flags().StringArrayVar(&attacks, "attack", nil, "run an attack: stuffing, sms, suspicious or takeover; may be repeated")
 	cmd.Flags().DurationVar(&after, "after", 30*time.Second, "when the attacks begin")
 	cmd.Flags().DurationVar(&lasting, "lasting", 10*time.Minute, "how long the attacks last")
 	cmd.Flags().Float64Var(&opts.Speed, "speed", 1, "virtual seconds a second; a daemon beside it keeps real time and will see events of the future above 1")
 	cmd.Flags().Uint64Var(&opts.Seed, "seed", 1, "the same seed makes the same traffic")
 	cmd.Flags().IntVar(&opts.Users, "users", 0, "calm users; 2000 if 0")
 	cmd.Flags().Float64Var(&opts.CalmRate, "calm-rate", 0, "calm logins a second; 1 if 0")
-	if err := cmd.RegisterFlagCompletionFunc("attack", cobra.FixedCompletions([]string{"stuffing", "sms", "suspicious"}, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+	if err := cmd.RegisterFlagCompletionFunc("attack", cobra.FixedCompletions([]string{"stuffing", "sms", "suspicious", "takeover"}, cobra.ShellCompDirectiveNoFileComp)); err != nil {
 		panic(err) // the flag was added above
 	}
 	return cmd

@@ -103,6 +103,22 @@ func (t *Tenant) everybody() []*account {
 	return list
 }
 
+// withEmail returns the accounts whose address is, by user_id.
+func (t *Tenant) withEmail(is func(email string) bool) []*account {
+	var list []*account
+	for _, u := range t.people {
+		email := u.email
+		if u.account != nil {
+			email = u.account.email
+		}
+		if is(email) {
+			list = append(list, t.account(u))
+		}
+	}
+	slices.SortFunc(list, func(a, b *account) int { return strings.Compare(a.id, b.id) })
+	return list
+}
+
 // database is the first identity with a password, or nil.
 func (a *account) database() *identity {
 	for _, i := range a.identities {

@@ -194,6 +194,8 @@ type try struct {
 	typed  string // the name, if it does not exist
 	valid  bool   // the password is right
 	leaked bool   // the password is right and breached password detection knows it
+
+	passkey string // a factor that serves where the password is right no more; none if empty
 }
 
 // stuff tries one pair of a leaked list.
@@ -306,7 +308,7 @@ func (t *Tenant) attacked(a *attack, try *try, ev *event) *account {
 	case account.deleted:
 		ev.typed = account.email
 		try.who, try.valid, ev.who = nil, false, nil
-	case account.passwordSet.After(a.Start):
+	case account.passwordSet.After(a.Start) && !account.has(try.passkey):
 		try.valid = false
 	}
 	return account

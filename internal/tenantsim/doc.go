@@ -43,8 +43,8 @@
 // # Users
 //
 // Calm users are accounts like others: they have sessions and refresh tokens, and feel a block, a revocation, and their
-// deletion. Tests add users of other connections with [Tenant.AddUser] and make things happen with Login, BeginLogin,
-// Refresh, FailLogins, AddFactor, ChangeEmail, LinkOwn, RequestReset, ResetPassword; an administrator acts by HumanBlocks,
+// deletion. Tests add users of other connections with [Tenant.AddUser] and make things happen with Login, LoginWith,
+// LoginByPasskey, BeginLogin, Refresh, FailLogins, AddFactor, ChangeEmail, LinkOwn, RequestReset, ResetPassword; an administrator acts by HumanBlocks,
 // HumanUnblocks, Unlink, DeleteUser and HumanRequest; [Tenant.Account] tells how an account really is. [AccountTakeover] does
 // what an attacker does.
 //
@@ -56,6 +56,7 @@
 //     never was blocked has no member blocked.
 //   - A password by PATCH lifts the block, and nothing but that sapi tells it. A password by link leaves the block
 //     (Options.ResetUnblocks), the sessions and the refresh tokens, and lifts brute-force blocks.
+//   - A passkey signs in without a password, so a new password keeps nobody out who enrolled one.
 //   - A new ticket or reset mail makes the one before worthless, whoever asked for it.
 //   - An unlinked identity is a new user without block and metadata. Deleting a user deletes the linked identities.
 //   - Deleting a grant ends the refresh tokens of its application at once, deleting a device credential the one that it is;

@@ -20,6 +20,11 @@ func (f *factor) enrollment() string {
 	return id
 }
 
+// has tells whether a factor is there.
+func (a *account) has(id string) bool {
+	return slices.ContainsFunc(a.factors, func(f *factor) bool { return f.id == id })
+}
+
 func (f *factor) json() map[string]any {
 	out := map[string]any{"id": f.id, "type": f.typ, "created_at": formatDate(f.created), "confirmed": true}
 	if f.phone != "" {
@@ -101,7 +106,7 @@ func (t *Tenant) deleteFactor(w write) (changed, *apiError) {
 	if problem != nil {
 		return changed{}, problem
 	}
-	if !slices.ContainsFunc(a.factors, func(f *factor) bool { return f.id == w.ids[1] }) {
+	if !a.has(w.ids[1]) {
 		return changed{}, notFound("The authentication method does not exist.")
 	}
 	return t.unenrol(a, "Delete an authentication method by ID", func(f *factor) bool { return f.id == w.ids[1] }), nil

@@ -90,6 +90,25 @@ func (t *Tenant) LoginWith(user, ip, password string) (session string, err error
 	return t.enter(a, a.from(ip)), nil
 }
 
+// LoginByPasskey signs in with a passkey, which AddFactor returned the id of, and no password; ErrWrongPassword if it is not
+// there any more.
+func (t *Tenant) LoginByPasskey(user, ip, id string) (session string, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a, err := t.scripted(user)
+	if err != nil {
+		return "", err
+	}
+	password := "" // is not asked for
+	if i := a.database(); i != nil && a.has(id) && strings.HasPrefix(id, "passkey|") {
+		password = i.password
+	}
+	if err := t.admit(a, a.from(ip), password); err != nil {
+		return "", err
+	}
+	return t.enter(a, a.from(ip)), nil
+}
+
 // BeginLogin is the first half of Login: everything about the user was checked, and nothing is made before finish is called.
 // A block or a revocation in between does not stop the login, as with Auth0, but a user who is gone does.
 func (t *Tenant) BeginLogin(user, ip string) (finish func() (session string, err error), err error) {

@@ -97,8 +97,8 @@ func (t *Tenant) ticketFor(body map[string]any) (*account, *apiError) {
 
 // databaseUser is the user of the database with an e-mail address, or nil.
 func (t *Tenant) databaseUser(email string) *account {
-	for _, a := range t.called(email) {
-		if a.database() != nil && strings.EqualFold(a.email, email) {
+	for _, a := range t.withEmail(func(has string) bool { return strings.EqualFold(has, email) }) {
+		if a.database() != nil {
 			return a
 		}
 	}

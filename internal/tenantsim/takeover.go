@@ -21,10 +21,11 @@ type victim struct {
 	who     *user
 	session string // the one it holds; empty if none
 	moved   int    // moves made
+	passkey string // its own in the account; empty if none
 }
 
 // takeOver is one act on one victim: sign in with the stolen password, or make the next move, or use the refresh token. When
-// that is refused it signs in again, as long as the stolen password is right.
+// that is refused it signs in again, as long as the stolen password is right or its passkey is there.
 func (t *Tenant) takeOver(a *attack) outcome {
 	v := a.victims[a.next%len(a.victims)]
 	a.next++
@@ -32,13 +33,13 @@ func (t *Tenant) takeOver(a *attack) outcome {
 	account := t.account(v.who)
 	switch r := account.token(v.session); {
 	case v.session == "":
-		result := t.attempt(a, try{who: v.who, valid: true})
+		result := t.attempt(a, try{who: v.who, valid: true, passkey: v.passkey})
 		if result == hasSucceeded {
 			v.session = account.sessions[len(account.sessions)-1].id
 		}
 		return result
 	case v.moved < len(a.Moves):
-		t.settleIn(account, from, a.Moves[v.moved])
+		t.settleIn(v, account, from, a.Moves[v.moved])
 		v.moved++
 		return hasSucceeded
 	case r == nil:
@@ -51,14 +52,16 @@ func (t *Tenant) takeOver(a *attack) outcome {
 }
 
 // settleIn makes one move, if the session that it needs is still there.
-func (t *Tenant) settleIn(a *account, from origin, m Move) {
+func (t *Tenant) settleIn(v *victim, a *account, from origin, m Move) {
 	if a.deleted || a.blocked || len(a.sessions) == 0 {
 		return
 	}
 	_, id, _ := strings.Cut(a.id, "|")
 	switch m {
-	case EnrolPhone, EnrolPasskey:
+	case EnrolPhone:
 		t.enrol(a, from, string(m))
+	case EnrolPasskey:
+		v.passkey = t.enrol(a, from, string(m))
 	case MoveEmail:
 		t.moveEmail(a, from, "owned."+id+"@mail.example")
 	case LinkIdentity:

@@ -115,10 +115,8 @@ func (t *Tenant) serveUsersByEmail(req *request) *answer {
 		return fail(invalidQuery("missing required property: email"))
 	}
 	list := []map[string]any{}
-	for _, a := range t.everybody() {
-		if a.email == email {
-			list = append(list, a.json())
-		}
+	for _, a := range t.withEmail(func(has string) bool { return has == email }) {
+		list = append(list, a.json())
 	}
 	return reply(http.StatusOK, list)
 }
