@@ -44,9 +44,9 @@
 //
 // Calm users are accounts like others: they have sessions and refresh tokens, and feel a block, a revocation, and their
 // deletion. Tests add users of other connections with [Tenant.AddUser] and make things happen with Login, LoginWith,
-// LoginByPasskey, BeginLogin, Refresh, FailLogins, AddFactor, ChangeEmail, LinkOwn, RequestReset, ResetPassword; an administrator acts by HumanBlocks,
-// HumanUnblocks, Unlink, DeleteUser and HumanRequest; [Tenant.Account] tells how an account really is. [AccountTakeover] does
-// what an attacker does.
+// LoginByPasskey, BeginLogin, Refresh, FailLogins, AddFactor, ChangeEmail, LinkOwn, RequestReset, ResetPassword; an
+// administrator acts by HumanBlocks, HumanUnblocks, Unlink, DeleteUser and HumanRequest; [Tenant.Account] tells how an account
+// really is. [AccountTakeover] does what an attacker does.
 //
 // Again the most awkward reading:
 //
