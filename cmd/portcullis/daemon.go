@@ -168,7 +168,7 @@ func (d *daemon) listen(ctx context.Context) error {
 		Listen: d.cfg.HTTP.Listen, Token: token.Reveal(), CertFile: cert, KeyFile: key, BehindProxy: d.cfg.HTTP.BehindProxy,
 		Gatherer: newMetrics(d), Ready: d.notReady, Intake: paths, Logger: d.log,
 		Reads: map[string]func(context.Context, url.Values) (any, error){
-			"explain": d.explain, "whynot": d.whyNot, "incidents": d.incidents, "holds": d.answerHolds, "switches": d.answerSwitches, "runs": d.answerRuns,
+			"explain": d.explain, "whynot": d.whyNot, "incidents": d.incidents, "holds": d.answerHolds, "fields": d.answerFields, "switches": d.answerSwitches, "runs": d.answerRuns,
 		},
 		Writes: map[string]func(context.Context, []byte) (any, error){
 			"orders": d.takeOrder, "runs": d.startRun, "answers": d.answerRun,

@@ -36,7 +36,7 @@ func parent(use, short, example string, children ...*cobra.Command) *cobra.Comma
 func newHolds(std stdio) *cobra.Command {
 	return parent("holds", "Show what is tightened, why and until when; extend it or let it go",
 		"  portcullis holds list --config portcullis.yaml\n  portcullis holds release hd_3f2c --config portcullis.yaml",
-		newHoldsList(std), newHoldsShow(std), newHoldsExtend(std), newHoldsRelease(std), newHoldsSweep(std))
+		newHoldsList(std), newHoldsShow(std), newHoldsExplain(std), newHoldsExtend(std), newHoldsRelease(std), newHoldsSweep(std))
 }
 
 // holdFlags are those of the commands that look at holds.
@@ -113,7 +113,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 				}
 				shown++
 				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", h.ID, h.Tenant, h.Control, printable(cmp.Or(h.Level, h.Subject, "-")), h.State,
-					moment(until(h)), printable(cmp.Or(h.Trouble, h.Note, h.Reason)))
+					moment(until(h)), printable(cmp.Or(h.Trouble, asks(h), h.Note, h.Reason)))
 			}
 			if f.output == "table" && shown == 0 {
 				fmt.Fprintln(std.out, "nothing is held")
@@ -124,6 +124,14 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 	f.add(cmd, "table", "json")
 	cmd.Flags().BoolVar(&all, "all", false, "also those that are over, as long as they are remembered")
 	return cmd
+}
+
+// asks is what a person is asked before a hold lets go.
+func asks(h *hold.Hold) string {
+	if h.Asks == "" || h.Let != "" || h.State.Ended() {
+		return ""
+	}
+	return "asks before it lets go: " + h.Asks
 }
 
 // until is when a hold ends, or ended.
@@ -226,6 +234,7 @@ func printHold(w io.Writer, h *hold.Hold) error {
 	row("note", h.Note)
 	row("trouble", h.Trouble)
 	row("kept", h.Kept)
+	row("asks", asks(h))
 	return out.err
 }
 

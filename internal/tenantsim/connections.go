@@ -82,6 +82,13 @@ func (t *Tenant) changeConnection(method, id string, body map[string]any) (chang
 	return changed{status: http.StatusOK, resource: cloneJSON(c), summary: "Update a connection"}, nil
 }
 
+// DropConnection deletes the connection of a name, as an administrator would.
+func (t *Tenant) DropConnection(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.connections = slices.DeleteFunc(t.connections, func(c map[string]any) bool { return c["name"] == name })
+}
+
 // Connection returns a copy of the connection of a name, or nil if there is none.
 func (t *Tenant) Connection(name string) map[string]any {
 	t.mu.Lock()

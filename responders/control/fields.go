@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"portcullis/internal/auth0"
 	"portcullis/responders/hold"
 )
 
@@ -155,6 +156,10 @@ func (v *visit) run(ctx context.Context) error {
 		return nil
 	}
 	err := v.read(ctx)
+	if f.Subject != "" && errors.Is(err, auth0.ErrNotFound) {
+		v.gone(err)
+		return nil
+	}
 	if errors.Is(err, ErrUnsupported) && !v.m.open(v.subject) {
 		Fail(v.active, v.now, err.Error())
 		Settle(v.holds, v.now)
@@ -183,6 +188,18 @@ func (v *visit) run(ctx context.Context) error {
 	v.describe()
 	v.settle()
 	return nil
+}
+
+// gone forgets an object that somebody deleted, and ends its holds: it is not made
+// again.
+func (v *visit) gone(why error) {
+	for key := range v.m.Cells {
+		if subject, _ := splitKey(key); subject == v.subject {
+			delete(v.m.Cells, key)
+		}
+	}
+	Fail(v.active, v.now, why.Error())
+	Settle(v.holds, v.now)
 }
 
 // what names the setting, for people.

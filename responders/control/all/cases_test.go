@@ -141,6 +141,22 @@ func TestCase06WhoWeakensUnderAHoldIsNotFoughtAndANewHoldCounts(t *testing.T) {
 	}
 }
 
+func TestCase07AnObjectThatAHumanDeletesIsNotMadeAgain(t *testing.T) {
+	const signup = "connection-signup"
+	b := newBench(t, tenantsim.Options{})
+	first := b.holdOn(signup, "closed", tenantsim.DefaultConnection, time.Hour)
+	b.run(signup)
+	second := b.holdOn(signup, "closed", tenantsim.DefaultConnection, 3*time.Hour)
+	b.after(2 * time.Hour)
+	b.DropConnection(tenantsim.DefaultConnection)
+	b.run(signup)
+	require.Equal(t, hold.Released, first.State)
+	require.Equal(t, hold.Failed, second.State)
+	require.Contains(t, second.Note, "no connection of that name")
+	b.quiet(signup)
+	require.Len(t, b.writes, 1)
+}
+
 func TestCase08AToolThatAppliesItsConfigurationAgainAndAgainIsNotFought(t *testing.T) {
 	b := newBench(t, tenantsim.Options{})
 	var notes []string
