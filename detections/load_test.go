@@ -226,7 +226,7 @@ func TestDeepAndLongExpressionsCompileQuickly(t *testing.T) {
 	} {
 		begin := time.Now()
 		problemsOf(t, rule("where: '"+text+"'"))
-		require.Less(t, time.Since(begin), 3*time.Second, name)
+		require.Less(t, time.Since(begin), time.Minute, name) // what is exponential would take years
 	}
 }
 
