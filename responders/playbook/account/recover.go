@@ -112,7 +112,7 @@ func (r reset) Plan(ctx context.Context, c *playbook.Case) (playbook.Plan, error
 	}
 	now := *c
 	now.Facts = map[string]string{}
-	if err := (evidence{r.api}).Take(ctx, &now, ""); err != nil {
+	if err := evidence(r).Take(ctx, &now, ""); err != nil {
 		return playbook.Plan{}, err
 	}
 	return playbook.Plan{Calls: []string{"POST /dbconnections/change_password"}, Cannot: r.cannot(ctx, &now, u)}, nil
