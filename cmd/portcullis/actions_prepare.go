@@ -94,7 +94,7 @@ func (t *actionTenant) mayWrite(ctx context.Context) error {
 	}
 	if missing := actions.MissingScopes(granted, actions.NeededScopes); told && len(missing) > 0 {
 		return hint(fmt.Errorf("tenant %s: the application %s lacks %s", t.tenant.Name, t.tenant.ClientID, strings.Join(missing, ", ")),
-			"grant it on the Management API in the tenant's dashboard; a token that was given out keeps its scopes, so wait a moment")
+			"grant it on the Management API in the tenant's dashboard, then run this again")
 	}
 	return nil
 }
