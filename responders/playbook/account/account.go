@@ -43,7 +43,7 @@ var _ API = (*auth0.Client)(nil)
 
 // Measures are all of them, by name, on one tenant.
 func Measures(api API) map[string]playbook.Measure {
-	return map[string]playbook.Measure{
+	all := map[string]playbook.Measure{
 		"keep-evidence":        evidence{api},
 		"block-user":           block{api},
 		"revoke-access":        revoke{api},
@@ -58,6 +58,10 @@ func Measures(api API) map[string]playbook.Measure {
 		"delete-user":          remove{api},
 		"rotate-client-secret": rotate{api},
 	}
+	for name, m := range all {
+		all[name] = laned{m}
+	}
+	return all
 }
 
 // settling is how long what was revoked may still be listed before it is revoked
