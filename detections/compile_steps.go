@@ -25,6 +25,9 @@ func (c *compiled) compileSteps(t *translator, d *yamldoc.Decoder) {
 		}
 		if n, ok := t.parse(s.Where.Value); ok {
 			own, relation := splitStep(n, earlier)
+			if own == nil { // it only compares with earlier steps
+				own = &ast.BoolNode{Value: true}
+			}
 			c.types = common
 			c.narrow(own, t)
 			known = known && c.types != nil

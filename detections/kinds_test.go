@@ -27,6 +27,33 @@ func requirePasses(t *testing.T, rules string) {
 	}
 }
 
+func TestAStepMayDoNothingButCompareWithEarlierOnes(t *testing.T) {
+	requirePasses(t, `
+id: two-networks
+title: A token is used here, there, and here again
+severity: medium
+where: type == "sertft"
+group_by: [details.familyId]
+steps:
+  - {name: here, where: type == "sertft"}
+  - {name: there, where: ip != here.ip}
+  - {name: again, where: ip == here.ip}
+within: 1h
+tests:
+  - name: here, there, and here again
+    events:
+      - {type: sertft, ip: 192.0.2.1, details: {familyId: f1}}
+      - {type: sertft, ip: 198.51.100.7, details: {familyId: f1}}
+      - {type: sertft, ip: 192.0.2.1, details: {familyId: f1}}
+    alerts: [{count: 3}]
+  - name: here, and there for good
+    events:
+      - {type: sertft, ip: 192.0.2.1, details: {familyId: f1}}
+      - '3 × {type: sertft, ip: 198.51.100.7, details: {familyId: f1}}'
+    alerts: []
+`)
+}
+
 func TestASequenceHoldsWhenItsStepsFollowEachOther(t *testing.T) {
 	requirePasses(t, `
 id: owner-then-deletes
