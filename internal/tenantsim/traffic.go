@@ -2,6 +2,7 @@ package tenantsim
 
 import (
 	"math/rand/v2"
+	"strings"
 	"time"
 )
 
@@ -179,15 +180,31 @@ func (t *Tenant) emitFor(u *user, typ string, session uint64, count int) {
 	t.emit(event{typ: typ, who: u, ip: u.ip, agent: u.agent, app: u.app, session: session, count: count})
 }
 
-// newcomer is a user who was not there before, on an address of their own.
+// newcomer is a user who was not there before, on an address of their own, with
+// a name and a mail provider as people have them.
 func (t *Tenant) newcomer() *user {
 	c := &t.calm
 	c.signups++
 	n := len(c.users) + c.signups
 	u := newUser(n, n, c.rng)
+	name, provider := personName(n), mailProviders[n%len(mailProviders)]
+	u.email, u.mistyped = name+"@"+provider, name+"@"+provider+"m"
 	a := t.account(u)
 	a.created, a.updated, a.emailVerified = t.now, t.now, false
 	return u
+}
+
+var mailProviders = []string{"gmail.com", "outlook.com", "icloud.com", "gmx.net", "yahoo.com", "proton.me"}
+
+// personName is a name for the n-th person: syllables that repeat after 27,000 people.
+func personName(n int) string {
+	syllables := strings.Fields("an ber cla dor el fri gus hen il jo kat lu mar nor ot pau qui ro sven ta ul vik wen xa yor zel bri chi dan eva")
+	var b strings.Builder
+	for range 3 {
+		b.WriteString(syllables[n%len(syllables)])
+		n /= len(syllables)
+	}
+	return b.String()
 }
 
 func (u *user) client(t *Tenant) *client {
