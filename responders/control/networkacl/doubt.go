@@ -34,7 +34,7 @@ func (h *Healthy) doubt(s control.Subject, volume int) string {
 	switch {
 	case total < enoughLogins && s.Kind == control.KindIP:
 		return ""
-	case !h.state.enough():
+	case s.Kind != control.KindIP && !h.state.enough(): // one address is judged by what is there
 		return fmt.Sprintf("too little is remembered of healthy logins to judge %s", s)
 	case float64(most) <= mostHealthy*float64(total) || float64(volume) >= mostAttacked*float64(most+volume):
 		return ""
