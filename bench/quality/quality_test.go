@@ -38,6 +38,9 @@ var mustFind = []string{
 }
 
 func TestTheShippedRulesFindAttacksAndTouchNoBystander(t *testing.T) {
+	if testing.Short() {
+		t.Skip("minutes under the race detector, and one goroutine")
+	}
 	// So few users leave a carrier's address unused for hours: the tenant names its networks.
 	r := measured(t, options{users: 1000, seed: 2, levels: []labelled.Intensity{labelled.Medium}, workers: 2}, "{shared_networks: [109.40.0.0/14]}")
 	for _, h := range r.harmed() {
@@ -55,6 +58,9 @@ func TestTheShippedRulesFindAttacksAndTouchNoBystander(t *testing.T) {
 }
 
 func TestTheReportFollowsFromTheSeed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("minutes under the race detector, and one goroutine")
+	}
 	o := options{users: 500, seed: 3, only: "takeover by", levels: labelled.Intensities, workers: 1}
 	one := measured(t, o, "{}").report()
 	o.workers = 3
