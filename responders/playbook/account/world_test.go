@@ -249,20 +249,23 @@ func (w *world) approveAll() (any bool) {
 
 func (w *world) give(o playbook.Order) (playbook.Run, error) {
 	o.Actor = "ada"
-	done := make(chan error, 1)
-	var got playbook.Run
+	type answered struct {
+		run playbook.Run
+		err error
+	}
+	done, ctx := make(chan answered, 1), w.ctx
+	runner := w.r
 	go func() {
-		var err error
-		got, err = w.r.Give(w.ctx, o)
-		done <- err
+		run, err := runner.Give(ctx, o)
+		done <- answered{run, err}
 	}()
 	for {
 		select {
-		case err := <-done:
-			return got, err
+		case got := <-done:
+			return got.run, got.err
 		case <-w.r.Wake():
 			if _, err := w.r.Step(w.ctx); err != nil {
-				return got, err
+				return playbook.Run{}, err
 			}
 		}
 	}
