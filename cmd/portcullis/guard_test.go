@@ -146,11 +146,11 @@ func (g *guard) eventually(what string, ok func() bool) {
 	}
 }
 
-// waitUntil looks every few milliseconds, for 20 seconds at most.
+// waitUntil looks every few milliseconds, for a minute at most.
 func waitUntil(ok func() bool) bool {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); <-tick.C {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); <-tick.C {
 		if ok() {
 			return true
 		}

@@ -67,7 +67,7 @@ var leaseTestStart = time.Now()
 
 func TestASecondDaemonOnAClusterStandsByAndTakesOverAtOnceWhenTheFirstStops(t *testing.T) {
 	t.Parallel()
-	first, second, _ := couple(t, journal.LeaseOptions{TTL: time.Hour, Margin: time.Minute, Every: 20 * time.Millisecond})
+	first, second, _ := couple(t, journal.LeaseOptions{TTL: 40 * time.Second, Margin: 5 * time.Second, Every: 20 * time.Millisecond})
 	require.Equal(t, 200, first.post("/logs/acme", "hook-acme", failures(0, 60)))
 	first.eventually("its alert is open", func() bool { return strings.Contains(first.metrics(), `open_alerts{tenant="acme"} 1`) })
 	require.NoError(t, first.writes("acme"))
@@ -97,7 +97,7 @@ func TestASecondDaemonOnAClusterStandsByAndTakesOverAtOnceWhenTheFirstStops(t *t
 
 func TestADaemonThatLosesTheClusterStopsBeforeAnotherTakesOver(t *testing.T) {
 	t.Parallel()
-	first, second, way := couple(t, journal.LeaseOptions{TTL: 3 * time.Second, Margin: time.Second, Every: 100 * time.Millisecond})
+	first, second, way := couple(t, journal.LeaseOptions{TTL: 9 * time.Second, Margin: 2 * time.Second, Every: 300 * time.Millisecond})
 	require.Equal(t, 200, first.post("/logs/acme", "hook-acme", failures(0, 10)))
 	way.Cut()
 	first.eventually("it knows that it may not go on", func() bool { return first.tenant("acme").lease.Held() != nil })
