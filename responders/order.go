@@ -1,6 +1,7 @@
 package responders
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -288,7 +289,7 @@ func (r *Responder) unwind(ctx context.Context, o Order, now time.Time) (string,
 		return "", refuseOrder("nothing can be released while it is %s: thaw first", r.level)
 	}
 	if r.chosen.Level != NoTighten {
-		if err := r.setSwitch(ctx, Switch{Level: NoTighten, Actor: o.Actor, Reason: cmpReason(o.Reason, "unwind"), At: now}); err != nil {
+		if err := r.setSwitch(ctx, Switch{Level: NoTighten, Actor: o.Actor, Reason: cmp.Or(o.Reason, "unwind"), At: now}); err != nil {
 			return "", err
 		}
 	}
@@ -315,13 +316,6 @@ func (r *Responder) unwind(ctx context.Context, o Order, now time.Time) (string,
 	}
 	text := fmt.Sprintf("Unwinds, by %s: %d released, nothing new is held until the thaw", by(o), n)
 	return text, r.tellOpen(ctx, text)
-}
-
-func cmpReason(reason, otherwise string) string {
-	if reason == "" {
-		return otherwise
-	}
-	return reason
 }
 
 // tellOpen tells every incident that is not closed.

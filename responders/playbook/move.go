@@ -1,6 +1,7 @@
 package playbook
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -177,7 +178,7 @@ func (r *Runner) measure(ctx context.Context, run *Run, step *Step, st *StepRun,
 		return r.wait(ctx, run, st, "", now.Add(verifyRest))
 	}
 	if late {
-		return r.fail(ctx, run, step, st, cmpNote(st.Note, "it was not done within its time"), now)
+		return r.fail(ctx, run, step, st, cmp.Or(st.Note, "it was not done within its time"), now)
 	}
 	st.State, st.Op = StepTaken, r.opts.Op()
 	st.Attempts++
@@ -206,13 +207,6 @@ func (r *Runner) measure(ctx context.Context, run *Run, step *Step, st *StepRun,
 		return r.settle(ctx, run, st, StepDone, "", r.opts.Now())
 	}
 	return r.wait(ctx, run, st, "", now.Add(verifyRest))
-}
-
-func cmpNote(note, otherwise string) string {
-	if note == "" {
-		return otherwise
-	}
-	return note
 }
 
 func (r *Run) caseOf(step *Step, st *StepRun, now time.Time) *Case {
