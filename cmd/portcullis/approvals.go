@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -35,29 +34,15 @@ func newApprovalsList(std stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			table := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
-			shown := 0
-			for i := range holds {
-				h := &holds[i]
-				if h.State != hold.AwaitingApproval {
-					continue
-				}
-				if f.output == "json" {
-					if err := printJSON(std.out, waiting{responders.PlanHash(h), h}); err != nil {
-						return err
-					}
-					continue
-				}
-				if shown == 0 {
-					fmt.Fprintln(table, "ID\tPLAN\tTENANT\tWHAT\tWAITS UNTIL\tWHY")
-				}
-				shown++
-				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", h.ID, responders.PlanHash(h), h.Tenant, printable(responders.PlanText(h)), moment(h.Expires), printable(h.Reason))
-			}
-			if f.output == "table" && shown == 0 {
-				fmt.Fprintln(std.out, "nothing waits for an approval")
-			}
-			return table.Flush()
+			return listHolds(std, f.output, holds, holdList{
+				none:    "nothing waits for an approval",
+				columns: []column{{head: "ID"}, {head: "PLAN"}, {head: "TENANT"}, {"WHAT", cutting}, {head: "WAITS UNTIL"}, {"WHY", cutting}},
+				keep:    func(h *hold.Hold) bool { return h.State == hold.AwaitingApproval },
+				doc:     func(h *hold.Hold) any { return waiting{responders.PlanHash(h), h} },
+				row: func(h *hold.Hold) []string {
+					return []string{h.ID, responders.PlanHash(h), h.Tenant, printable(responders.PlanText(h)), moment(h.Expires), printable(h.Reason)}
+				},
+			})
 		},
 	}
 	f.add(cmd, "table", "json")

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -95,30 +94,16 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 			if err != nil {
 				return err
 			}
-			table := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
-			shown := 0
-			for i := range holds {
-				h := &holds[i]
-				if h.State.Ended() && !all {
-					continue
-				}
-				if f.output == "json" {
-					if err := printJSON(std.out, h); err != nil {
-						return err
-					}
-					continue
-				}
-				if shown == 0 {
-					fmt.Fprintln(table, "ID\tTENANT\tCONTROL\tON\tSTATE\tUNTIL\tWHY")
-				}
-				shown++
-				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", h.ID, h.Tenant, h.Control, printable(cmp.Or(h.Level, h.Subject, "-")), h.State,
-					moment(until(h)), printable(cmp.Or(h.Trouble, asks(h), h.Note, h.Reason)))
-			}
-			if f.output == "table" && shown == 0 {
-				fmt.Fprintln(std.out, "nothing is held")
-			}
-			return table.Flush()
+			return listHolds(std, f.output, holds, holdList{
+				none:    "nothing is held",
+				columns: []column{{head: "ID"}, {head: "TENANT"}, {head: "CONTROL"}, {"ON", cutting}, {head: "STATE"}, {head: "UNTIL"}, {"WHY", cutting}},
+				keep:    func(h *hold.Hold) bool { return all || !h.State.Ended() },
+				doc:     func(h *hold.Hold) any { return h },
+				row: func(h *hold.Hold) []string {
+					return []string{h.ID, h.Tenant, h.Control, printable(cmp.Or(h.Level, h.Subject, "-")), string(h.State), moment(until(h)),
+						printable(cmp.Or(h.Trouble, asks(h), h.Note, h.Reason))}
+				},
+			})
 		},
 	}
 	f.add(cmd, "table", "json")
@@ -132,6 +117,40 @@ func asks(h *hold.Hold) string {
 		return ""
 	}
 	return "asks before it lets go: " + h.Asks
+}
+
+// holdList says which holds a list shows, and how.
+type holdList struct {
+	none    string // what is said when there is none
+	columns []column
+	keep    func(*hold.Hold) bool
+	doc     func(*hold.Hold) any // as JSON
+	row     func(*hold.Hold) []string
+}
+
+// listHolds prints holds, as a table that fits the terminal or as JSON lines.
+func listHolds(std stdio, output string, holds []hold.Hold, l holdList) error {
+	t := newTable(std.out, l.columns...)
+	for i := range holds {
+		h := &holds[i]
+		switch {
+		case !l.keep(h):
+		case output == "json":
+			if err := printJSON(std.out, l.doc(h)); err != nil {
+				return err
+			}
+		default:
+			t.row(l.row(h)...)
+		}
+	}
+	switch {
+	case output == "json":
+		return nil
+	case len(t.rows) == 0:
+		_, err := fmt.Fprintln(std.out, l.none)
+		return err
+	}
+	return t.print()
 }
 
 // until is when a hold ends, or ended.
